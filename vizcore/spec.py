@@ -1,0 +1,323 @@
+"""A run as a value: all that is needed to repeat it, and the presets to start from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vizcore.errors import SpecError
+from vizcore.params import Param, Value, collect, param
+
+MAX_FILTERS = 64
+SCHEMA = 1  # of the dict; raised when a field changes its meaning
+
+# A rate for mean-subtracted pixels on a 0 to 255 scale is a rate / 255^2 for pixels on a 0 to 1 scale:
+# the chain rule divides the gradient by 255 and the step by 255 (METHODS: Yosinski et al. 2015).
+PIXEL = 1.0 / 255.0**2
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What is ascended, from where, and how.  Equal specs on the same device give equal frames.
+
+    Row ``i`` of the batch maximises ``objective`` for ``channels[i]`` of ``layer``.
+    """
+
+    model: str
+    layer: str
+    channels: tuple[int, ...]
+    objective: str = "channel"
+    arch: str | None = None
+    preset: str = "Crisp"
+
+    size: int = param(128, "Size", "Height and width of the picture.", "look", minimum=16, maximum=512, step=16, unit="px")
+    steps: int = param(
+        256, "Steps", "How long the ascent goes on; raise it at any time.", "look", minimum=1, maximum=8192, step=32, hot=True
+    )
+    rate: float = param(
+        0.02, "Rate", "Length of a step.", "look", minimum=1e-6, maximum=1e4, step=0.001, log=True, hot=True
+    )
+    jitter: int = param(
+        8, "Jitter", "Shifts the picture at random by up to this much before each step.", "look",
+        minimum=0, maximum=32, step=1, hot=True, unit="px",
+    )  # fmt: skip
+    seed: int = param(0, "Seed", "Start of the random numbers.", "look", minimum=0, maximum=2**31 - 1, step=1)
+
+    scale: float = param(
+        10.0, "Scale", "Zooms the picture at random by up to this much.", "transforms",
+        minimum=0, maximum=20, step=1, hot=True, unit="%",
+    )  # fmt: skip
+    rotate: float = param(
+        10.0, "Rotate", "Turns the picture at random by up to this much.", "transforms",
+        minimum=0, maximum=30, step=1, hot=True, unit="°",
+    )  # fmt: skip
+    pad: int = param(
+        12, "Pad", "Frames the picture in grey before it is moved.", "transforms",
+        minimum=0, maximum=32, step=1, hot=True, unit="px",
+    )  # fmt: skip
+
+    decay: float = param(
+        0.0, "L2 decay", "Shrinks the picture towards grey by this share each step.", "penalties",
+        minimum=0, maximum=0.3, step=0.001, hot=True,
+    )  # fmt: skip
+    blur: float = param(
+        0.0, "Blur", "Width of the Gaussian that smooths the picture.", "penalties",
+        minimum=0, maximum=3, step=0.1, hot=True, unit="px",
+    )  # fmt: skip
+    blur_every: int = param(
+        4, "Blur every", "Steps from one blur to the next.", "penalties", minimum=1, maximum=16, step=1, hot=True
+    )
+    small_value: float = param(
+        0.0, "Small-value clip", "Sets this share of values, the smallest, to grey.", "penalties",
+        minimum=0, maximum=95, step=1, hot=True, unit="%",
+    )  # fmt: skip
+    small_norm: float = param(
+        0.0, "Small-norm clip", "Sets this share of pixels, those of the smallest norm over colour, to grey.", "penalties",
+        minimum=0, maximum=95, step=1, hot=True, unit="%",
+    )  # fmt: skip
+    small_benefit: float = param(
+        0.0, "Small-benefit clip", "Sets this share of pixels, those that help the score least (signed), to grey.",
+        "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%",
+    )  # fmt: skip
+    small_contribution: float = param(
+        0.0, "Small-contribution clip", "Sets this share of pixels, those of the smallest influence on the score, to grey.",
+        "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%",
+    )  # fmt: skip
+    tv: float = param(
+        0.0, "Total variation", "Weight of the penalty on differences between neighbours.", "penalties",
+        minimum=0, maximum=100, step=0.0001, log=True, hot=True,
+    )  # fmt: skip
+    l1: float = param(
+        0.0, "L1", "Weight of the penalty on distance from grey.", "penalties",
+        minimum=0, maximum=100, step=0.0001, log=True, hot=True,
+    )  # fmt: skip
+
+    parameterization: str = param(
+        "fourier", "Image", "What is ascended: Fourier coefficients or pixels.", "image", choices=("fourier", "pixel")
+    )
+    decorrelate: bool = param(True, "Decorrelated colour", "Ascends in colours that are independent in photographs.", "image")
+    fourier_decay: float = param(
+        1.0, "Fourier decay", "Damps high frequencies; 1 is the spectrum of photographs.", "image",
+        minimum=0, maximum=3, step=0.1,
+    )  # fmt: skip
+    start: float = param(
+        0.01, "Start noise", "Deviation of the random start (pixels: of a range of 1).", "image",
+        minimum=0, maximum=1, step=0.01,
+    )  # fmt: skip
+    optimizer: str = param(
+        "adam", "Optimizer", "Adam, or plain ascent as in the paper.", "image", choices=("adam", "ascent")
+    )
+    policy: str = param(
+        "cosine", "Rate policy", "How the rate moves with the step.", "image", choices=("constant", "cosine", "progress")
+    )
+    desired: float = param(
+        2.0, "Desired progress", "Gain of score per step that the progress policy aims at.", "image",
+        minimum=0, maximum=1000, step=0.1, hot=True,
+    )  # fmt: skip
+    precision: str = param(
+        "auto", "Precision", "Arithmetic of the network; the picture is always fp32.", "image", choices=("auto", "fp32", "bf16")
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("model", "layer", "objective", "preset"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or (not value and name != "layer") or len(value) > 4096:
+                raise SpecError(f"A run needs a {name} as text.", f"Give the {name}.")
+        if self.arch is not None and not isinstance(self.arch, str):
+            raise SpecError("The architecture is a name.", "Use for example arch=squeezenet1_0.")
+        object.__setattr__(self, "channels", check_channels(self.channels))
+        for name, meta in PARAMS.items():
+            object.__setattr__(self, name, meta.coerce(getattr(self, name)))
+
+    def replace(self, **changes: Any) -> RunSpec:
+        """A copy with some values changed; raises :class:`SpecError` as the constructor does."""
+        unknown = set(changes) - {f.name for f in dataclasses.fields(self)}
+        if unknown:
+            raise unknown_parameter(min(unknown))
+        return dataclasses.replace(self, **changes)
+
+    def hot(self) -> dict[str, Value]:
+        """The values of the knobs at step 0."""
+        return {name: getattr(self, name) for name in HOT}
+
+
+PARAMS: dict[str, Param] = collect(RunSpec)
+HOT: tuple[str, ...] = tuple(name for name, meta in PARAMS.items() if meta.hot)
+
+_PAPER = {
+    "parameterization": "pixel", "decorrelate": False, "optimizer": "ascent", "start": 10 / 255,
+    "jitter": 0, "scale": 0.0, "rotate": 0.0, "pad": 0,
+}  # fmt: skip
+PRESETS: dict[str, dict[str, Value]] = {
+    "Crisp": {},
+    "Classic": {
+        **_PAPER, "optimizer": "adam", "policy": "cosine", "rate": 0.02, "steps": 256,
+        "jitter": 4, "decay": 0.01, "blur": 0.6, "blur_every": 4,
+    },
+    "Raw": {**_PAPER, "optimizer": "adam", "policy": "constant", "rate": 0.01, "steps": 256},
+    "Paper 1": {
+        **_PAPER, "policy": "progress", "rate": 100 * PIXEL, "desired": 2.0, "steps": 500,
+        "blur": 0.5, "blur_every": 4, "small_norm": 50.0,
+    },
+    "Paper 2": {**_PAPER, "policy": "constant", "rate": 100 * PIXEL, "steps": 750, "decay": 0.3, "small_norm": 20.0},
+    "Paper 3": {
+        **_PAPER, "policy": "constant", "rate": 100 * PIXEL, "steps": 1000, "decay": 1e-4, "blur": 1.0, "blur_every": 4,
+    },
+    "Paper 4": {
+        **_PAPER, "policy": "progress", "rate": 1e8 * PIXEL, "desired": 2.0, "steps": 1000,
+        "blur": 0.5, "blur_every": 4, "small_contribution": 90.0,
+    },
+}  # fmt: skip
+"""Values by which each preset differs from the defaults: Yosinski et al. 2015, table 1, for the four papers'."""
+
+
+def build(
+    model: str,
+    layer: str,
+    channels: str | Iterable[int],
+    preset: str = "Crisp",
+    arch: str | None = None,
+    objective: str = "channel",
+    **values: object,
+) -> RunSpec:
+    """A spec from a preset and the values that differ from it.
+
+    Raises:
+        SpecError: an unknown preset or parameter, a value out of range, a malformed channel list.
+    """
+    if preset not in PRESETS:
+        raise SpecError(f"There is no preset {preset!r}.", f"Use one of {', '.join(PRESETS)}.")
+    for name in values:
+        if name not in PARAMS:
+            raise unknown_parameter(name)
+    numbers = parse_channels(channels) if isinstance(channels, str) else tuple(channels)
+    return RunSpec(model, layer, numbers, objective, arch, preset, **{**PRESETS[preset], **values})  # type: ignore[arg-type]
+
+
+def unknown_parameter(name: str) -> SpecError:
+    """The error for a parameter that does not exist, with the nearest name."""
+    import difflib
+
+    near = difflib.get_close_matches(name, PARAMS, 1, 0.5)
+    return SpecError(
+        f"There is no parameter {name[:40]!r}.", f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(PARAMS)}."
+    )
+
+
+def parse_channels(text: str) -> tuple[int, ...]:
+    """Filters from a list such as ``"0-15, 40"``, in its order and without repeats.
+
+    Raises:
+        SpecError: an empty or malformed list, or more than 64 filters.
+    """
+    hint = 'Write numbers and ranges, such as "0-15, 40".'
+    found: list[int] = []
+    parts = [part.strip() for part in text.split(",")]
+    if not any(parts):
+        raise SpecError("The list of filters is empty.", hint)
+    for part in parts:
+        match = re.fullmatch(r"(\d{1,7})(?:\s*-\s*(\d{1,7}))?", part, re.ASCII)
+        if match is None:
+            raise SpecError(f"The list of filters has {part[:40]!r} in it.", hint)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise SpecError(f"The range {part!r} runs backwards.", hint)
+        if last - first >= 10 * MAX_FILTERS:
+            raise SpecError(f"The range {part!r} has more than {MAX_FILTERS} filters.", f"Choose at most {MAX_FILTERS}.")
+        found.extend(range(first, last + 1))
+    return check_channels(dict.fromkeys(found))
+
+
+def check_channels(channels: Iterable[int]) -> tuple[int, ...]:
+    """``channels`` as a tuple of 1 to 64 different whole numbers from 0, or :class:`SpecError`."""
+    try:
+        result = tuple(channels)
+    except TypeError:
+        raise SpecError("The filters are not a list.", "Give a list of numbers.") from None
+    if not result:
+        raise SpecError("The list of filters is empty.", "Choose at least one filter.")
+    if len(result) > MAX_FILTERS:
+        raise SpecError(f"{len(result)} filters are too many for one run.", f"Choose at most {MAX_FILTERS}.")
+    if any(isinstance(c, bool) or not isinstance(c, int) or c < 0 for c in result) or len(set(result)) < len(result):
+        raise SpecError("The filters are not different whole numbers from 0.", 'Write for example "0-15, 40".')
+    return result
+
+
+def format_channels(channels: Iterable[int]) -> str:
+    """The shortest list that :func:`parse_channels` reads back: ``"0-15, 40"``."""
+    parts: list[list[int]] = []
+    for number in channels:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def to_dict(spec: RunSpec) -> dict[str, Any]:
+    """The spec as plain JSON values; :func:`from_dict` reads it back.  Address, recipe and run file use this pair."""
+    data: dict[str, Any] = {"schema": SCHEMA, **dataclasses.asdict(spec)}
+    data["channels"] = list(spec.channels)
+    return data
+
+
+def from_dict(data: Mapping[str, Any]) -> RunSpec:
+    """The spec in a dict of :func:`to_dict`; missing parameters take their defaults.
+
+    Raises:
+        SpecError: missing or unknown keys, values out of range, or a newer schema.
+    """
+    if not isinstance(data, Mapping):
+        raise SpecError("The recipe is not a table of names and values.", "Use a recipe that vizcore wrote.")
+    values = dict(data)
+    schema = values.pop("schema", SCHEMA)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise SpecError("The recipe is from a newer vizcore.", "Update vizcore to open it.")
+    names = {f.name for f in dataclasses.fields(RunSpec)}
+    for name in values:
+        if name not in names:
+            raise unknown_parameter(str(name))
+    for name in ("model", "layer", "channels"):
+        if name not in values:
+            raise SpecError(f"The recipe has no {name}.", "Use a recipe that vizcore wrote.")
+    return RunSpec(**values)
+
+
+def canonical(spec: RunSpec) -> str:
+    """The spec as text that is equal for equal specs (sorted keys, no spaces)."""
+    return json.dumps(to_dict(spec), sort_keys=True, separators=(",", ":"))
+
+
+class Knobs:
+    """The hot values of a run and the log of their changes.
+
+    ``log`` is a list of (step, name, value): from that step's update on, the knob has that value.
+    """
+
+    def __init__(self, spec: RunSpec, log: Iterable[tuple[int, str, Value]] = ()) -> None:
+        self._start = spec.hot()
+        self.log: list[tuple[int, str, Value]] = []
+        for step, name, value in log:
+            self.set(step, name, value)
+
+    def set(self, step: int, name: str, value: object) -> Value:
+        """Turn a knob from ``step`` on; returns the value as stored.  Raises :class:`SpecError` for cold or bad ones."""
+        if name not in PARAMS:
+            raise unknown_parameter(name)
+        if name not in HOT:
+            raise SpecError(f"{PARAMS[name].label} cannot change in mid-run.", "Start a new run with it.")
+        if self.log and step < self.log[-1][0]:
+            raise SpecError("A knob cannot be turned in the past.", "Fork from that step.")
+        stored = PARAMS[name].coerce(value)
+        self.log.append((step, name, stored))
+        return stored
+
+    def at(self, step: int) -> dict[str, Value]:
+        """All hot values in force for the update of ``step``."""
+        values = dict(self._start)
+        values.update({name: value for at, name, value in self.log if at <= step})
+        return values
