@@ -1,0 +1,219 @@
+"""What can be written into a run file: one small class per kind, each applied within a transaction."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vizcore.history.schema import ALWAYS, PASSING, PINNED, REGULAR, ROWS
+
+Encoded = tuple[int, bytes]  # codec number and bytes of one picture
+
+
+class Entry(Protocol):
+    """Something to write.
+
+    ``size`` is the memory it holds, ``frames`` the pictures in it; a ``precious`` one is tried again when the
+    disk was full, any other is dropped.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def precious(self) -> bool: ...
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Write it; the caller has begun a transaction."""
+
+
+@dataclass
+class Scores:
+    """Scores and gradient norms of one step.
+
+    A step that comes again (a run continued from its checkpoint) with the same numbers leaves its pictures alone;
+    with other numbers, the pictures and scores from there on belong to another run of events and are forgotten.
+    """
+
+    step: int
+    scores: bytes
+    norms: bytes
+    status: str
+    precious: bool = True
+    size: int = 0
+    frames: int = 0
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        old = connection.execute("SELECT scores, norms FROM step WHERE step = ?", (self.step,)).fetchone()
+        if old is not None and old != (self.scores, self.norms):
+            forget(connection, self.step)
+        connection.execute(
+            "INSERT OR REPLACE INTO step VALUES (?, ?, ?, ?)", (self.step, self.scores, self.norms, self.status)
+        )
+
+
+@dataclass
+class Pictures:
+    """The pictures of all filters at one step, encoded by now or soon."""
+
+    step: int
+    kept: int
+    futures: list[Future[list[Encoded]]]
+    size: int
+    frames: int
+    stored: int = 0  # bytes in the file, known once applied
+
+    @property
+    def precious(self) -> bool:
+        return self.kept in (ALWAYS, PINNED)
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        rows = [encoded for future in self.futures for encoded in future.result()]
+        first = self.step * ROWS
+        connection.executemany(
+            "INSERT OR REPLACE INTO frame VALUES (?, ?, ?)",
+            [(first + row, codec, data) for row, (codec, data) in enumerate(rows)],
+        )
+        connection.execute(
+            "INSERT INTO picture VALUES (?, ?) ON CONFLICT (step) DO UPDATE "
+            f"SET kept = CASE WHEN kept IN ({ALWAYS}, {PINNED}) THEN kept ELSE excluded.kept END",
+            (self.step, self.kept),
+        )
+        self.stored = sum(len(data) for _, data in rows)
+
+
+@dataclass
+class Keep:
+    """The pictures of a step, if it has any, are kept from now on."""
+
+    step: int
+    kept: int
+    precious: bool = True
+    size: int = 0
+    frames: int = 0
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"UPDATE picture SET kept = ? WHERE step = ? AND kept <> {PINNED}", (self.kept, self.step))
+
+
+@dataclass
+class Knob:
+    """A turn of a knob.  Turns at later steps, which a run that was rolled back has left behind, go."""
+
+    step: int
+    name: str
+    value: str
+    precious: bool = True
+    size: int = 0
+    frames: int = 0
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM knob WHERE step > ?", (self.step,))
+        connection.execute("INSERT INTO knob (step, name, value) VALUES (?, ?, ?)", (self.step, self.name, self.value))
+
+
+@dataclass
+class Checkpoint:
+    """All that is needed to go on from a step."""
+
+    step: int
+    state: Future[bytes]
+    size: int
+    frames: int = 0
+    precious: bool = True
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", (self.step, self.state.result()))
+
+
+@dataclass
+class Rewind:
+    """Forget everything after a step."""
+
+    step: int
+    precious: bool = True
+    size: int = 0
+    frames: int = 0
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        forget(connection, self.step + 1)
+        connection.execute("DELETE FROM knob WHERE step > ?", (self.step,))
+
+
+@dataclass
+class Meta:
+    """A fact of the run as JSON."""
+
+    key: str
+    value: str
+    precious: bool = True
+    size: int = 0
+    frames: int = 0
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (self.key, self.value))
+
+
+@dataclass
+class Barrier:
+    """Sets ``done`` when everything before it was written, or could not be."""
+
+    done: Event = field(default_factory=Event)
+    precious: bool = False
+    size: int = 0
+    frames: int = 0
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Nothing to write."""
+
+
+def forget(connection: sqlite3.Connection, step: int) -> None:
+    """Delete the pictures and scores from ``step`` on, and the checkpoints behind it."""
+    connection.execute("DELETE FROM frame WHERE id >= ?", (step * ROWS,))
+    connection.execute("DELETE FROM picture WHERE step >= ?", (step,))
+    connection.execute("DELETE FROM step WHERE step >= ?", (step,))
+    connection.execute("DELETE FROM checkpoint WHERE step > ?", (step,))
+
+
+def drop(connection: sqlite3.Connection, steps: list[int]) -> None:
+    """Delete the pictures of ``steps``."""
+    connection.executemany(
+        "DELETE FROM frame WHERE id BETWEEN ? AND ?", [(s * ROWS, s * ROWS + ROWS - 1) for s in steps]
+    )
+    connection.executemany("DELETE FROM picture WHERE step = ?", [(s,) for s in steps])
+
+
+def thin(connection: sqlite3.Connection, stride: int) -> None:
+    """Delete the regular pictures that are not on ``stride``."""
+    query = f"SELECT step FROM picture WHERE kept = {REGULAR} AND step % ? <> 0"
+    drop(connection, [step for (step,) in connection.execute(query, (stride,))])
+
+
+def drop_passing(connection: sqlite3.Connection, before: int | None = None) -> None:
+    """Delete the passing pictures before step ``before`` (default: all but the newest picture)."""
+    if before is None:
+        (before,) = connection.execute("SELECT coalesce(max(step), 0) FROM picture").fetchone()
+    query = f"SELECT step FROM picture WHERE kept = {PASSING} AND step < ?"
+    drop(connection, [step for (step,) in connection.execute(query, (before,))])
+
+
+def stored_bytes(connection: sqlite3.Connection) -> int:
+    """Bytes of all pictures in the file."""
+    return int(connection.execute("SELECT coalesce(sum(length(data)), 0) FROM frame").fetchone()[0])
+
+
+def pack_arrays(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """Arrays as the bytes of an uncompressed .npz, without pickle."""
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **arrays)
+    return stream.getvalue()

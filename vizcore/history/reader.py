@@ -1,0 +1,212 @@
+"""Reading a run file, while it grows or long after."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vizcore import spec as specs
+from vizcore.errors import HistoryError, SpecError
+from vizcore.history import schema
+from vizcore.history.codec import JPEG, MIME, WEBP_GREY, StoredFrame
+from vizcore.params import Value
+from vizcore.spec import RunSpec
+
+
+class RunReader:
+    """A run file, read only; cheap enough to ask 30 times a second, and safe to use from several threads.
+
+    Each method sees the newest committed state of the file.  A step without pictures gives an empty list or
+    ``None``, never the pictures of another step.
+
+    Raises:
+        HistoryError: the file is missing, damaged, foreign, or from a newer vizcore.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._lock = threading.Lock()
+        self._connection = schema.connect(Path(path), "ro")
+        try:
+            self.spec: RunSpec = specs.from_dict(self._meta("spec"))
+        except (SpecError, TypeError, ValueError) as error:
+            self._connection.close()
+            newer = isinstance(error, SpecError) and "newer" in error.message
+            if newer:
+                raise HistoryError("The run file is from a newer vizcore.", "Update vizcore to open it.") from error
+            raise schema.damaged() from error
+        except HistoryError:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> RunReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What the run is -------------------------------------------------------------------------------------------
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """All that is known of the run: spec (as a dict), environment, weights_hash, parent, state, stride, note ..."""
+        return {key: _json(text) for key, text in self._rows("SELECT key, value FROM meta")}
+
+    @property
+    def state(self) -> str:
+        """The state that the writer set last (``"running"``, ``"done"`` ...)."""
+        return str(self.info.get("state", "running"))
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The state and what came with it (``set_state(state, **info)``)."""
+        rows = self._rows("SELECT value FROM meta WHERE key = 'state'")
+        return dict(_json(rows[0][0])) if rows else {}
+
+    @property
+    def version(self) -> int:
+        """A number that changes when something was committed since the last look."""
+        return int(self._rows("PRAGMA data_version")[0][0])
+
+    def _meta(self, key: str) -> Any:
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
+        if not rows:
+            raise schema.damaged()
+        return _json(rows[0][0])
+
+    # Pictures --------------------------------------------------------------------------------------------------
+
+    def steps(self) -> NDArray[np.int64]:
+        """The steps that have pictures (of all filters), ascending [K]."""
+        return np.array([step for (step,) in self._rows("SELECT step FROM picture ORDER BY step")], np.int64)
+
+    def latest(self) -> int | None:
+        """The newest step that has pictures."""
+        step: int | None = self._rows("SELECT max(step) FROM picture")[0][0]
+        return step
+
+    def frames(self, step: int) -> list[StoredFrame]:
+        """The pictures of exactly that step, in the order of the spec's channels; empty if they were not kept."""
+        first = _number(step) * schema.ROWS
+        return self._frames(step, first, first + schema.ROWS - 1)
+
+    def frame(self, step: int, channel: int) -> StoredFrame | None:
+        """The picture of one filter at exactly that step, or ``None`` if it was not kept.
+
+        Raises:
+            HistoryError: the run has no such filter.
+        """
+        if channel not in self.spec.channels:
+            raise HistoryError(
+                f"The run has no filter {channel}.", f"Use one of {specs.format_channels(self.spec.channels)}."
+            )
+        at = _number(step) * schema.ROWS + self.spec.channels.index(channel)
+        return next(iter(self._frames(step, at, at)), None)
+
+    def _frames(self, step: int, first: int, last: int) -> list[StoredFrame]:
+        rows = self._rows(
+            "SELECT frame.id, codec, data, scores, norms, status FROM frame LEFT JOIN step ON step.step = ? "
+            "WHERE frame.id BETWEEN ? AND ? ORDER BY frame.id",
+            step, first, last,
+        )  # fmt: skip
+        if not rows:
+            return []
+        channels = self.spec.channels
+        scores, norms, status = _vector(rows[0][3]), _vector(rows[0][4]), _statuses(rows[0][5])
+        found = []
+        for number, codec, data, *_ in rows:
+            row = number % schema.ROWS
+            if row >= len(channels) or codec not in MIME:
+                raise schema.damaged()
+            found.append(
+                StoredFrame(
+                    step, channels[row], MIME[codec], data, codec != JPEG, _item(scores, row), _item(norms, row),
+                    status[row] if row < len(status) else "ok", codec == WEBP_GREY,
+                )
+            )  # fmt: skip
+        return found
+
+    # Curves, knobs, checkpoints --------------------------------------------------------------------------------
+
+    def scores(self, since: int = -1) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Steps [K], scores [K, N] and gradient norms [K, N] of every step after ``since``, kept pictures or not."""
+        rows = self._rows("SELECT step, scores, norms FROM step WHERE step > ? ORDER BY step", since)
+        width = len(self.spec.channels)
+        if any(len(row[1]) != 4 * width or len(row[2]) != 4 * width for row in rows):
+            raise schema.damaged()
+        scores = np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(-1, width)
+        norms = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(-1, width)
+        return np.array([row[0] for row in rows], np.int64), scores, norms
+
+    def statuses(self) -> list[str]:
+        """The newest status of each filter."""
+        rows = self._rows("SELECT status FROM step ORDER BY step DESC LIMIT 1")
+        return (_statuses(rows[0][0]) if rows else []) or ["ok"] * len(self.spec.channels)
+
+    def knobs(self) -> list[tuple[int, str, Value]]:
+        """The knob log in the order of the turns: (step from whose update it acts, name, value)."""
+        rows = self._rows("SELECT step, name, value FROM knob ORDER BY id")
+        return [(step, name, _json(value)) for step, name, value in rows]
+
+    def checkpoints(self) -> list[int]:
+        """The steps from which the run can be continued or forked, ascending."""
+        return [step for (step,) in self._rows("SELECT step FROM checkpoint ORDER BY step")]
+
+    def checkpoint_at(self, step: int) -> tuple[int, dict[str, NDArray[Any]]]:
+        """The newest checkpoint at or before ``step``: its step and arrays.
+
+        Raises:
+            HistoryError: there is none.
+        """
+        rows = self._rows("SELECT step, state FROM checkpoint WHERE step <= ? ORDER BY step DESC LIMIT 1", step)
+        if not rows:
+            raise HistoryError(f"The run has no checkpoint up to step {step}.", "Start it again from step 0.")
+        try:
+            with np.load(io.BytesIO(rows[0][1]), allow_pickle=False) as arrays:
+                return rows[0][0], {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise schema.damaged() from error
+
+    def _rows(self, query: str, *values: int | str) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._connection.execute(query, values).fetchall()
+            except sqlite3.ProgrammingError as error:
+                raise HistoryError("The run file was closed.", "Open the run again.") from error
+            except sqlite3.Error as error:
+                raise schema.translate(error) from error
+
+
+def _number(step: int) -> int:
+    return step if 0 <= step < 2**50 else -1  # ids are 64 bit: step * 64 must fit
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise schema.damaged() from error
+
+
+def _statuses(text: str | None) -> list[str]:
+    return [str(status) for status in _json(text)] if text else []
+
+
+def _vector(blob: bytes | None) -> NDArray[np.float32]:
+    return np.frombuffer(blob or b"", "<f4")
+
+
+def _item(vector: NDArray[np.float32], row: int) -> float:
+    return float(vector[row]) if row < len(vector) else float("nan")
