@@ -1,0 +1,275 @@
+"""The one loop: gradient ascent on a batch of pictures, a generator of frames.
+
+Frame ``k`` shows the pictures *before* update ``k`` and their scores; a run of ``steps`` updates has frames 0 to ``steps``.
+Nothing here prints, sleeps, writes or knows who looks on.  To stop, do not ask for the next frame.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vizcore import objectives, penalties, transforms
+from vizcore.arithmetic import arithmetic, choose_precision, like
+from vizcore.errors import SpecError
+from vizcore.images import Fourier, Image, Pixels
+from vizcore.layers import Cut
+from vizcore.objectives import Objective
+from vizcore.optimizers import Adam, PlainAscent, rate_of
+from vizcore.params import Value
+from vizcore.rectifiers import Redirected
+from vizcore.spec import Knobs, RunSpec
+
+if TYPE_CHECKING:
+    from vizcore.zoo.load import Network
+
+RESCUE = (
+    16  # steps in which units that are off get a redirected gradient, and after which they count as dead (lucid: 16)
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One step of a run, as it is shown and stored.
+
+    Args:
+        images: ``[N, H, W, C]`` uint8, or None when this step is not kept.
+        scores: ``[N]`` float32, of the moved pictures that the network saw.
+        gradient_norms: ``[N]`` float32, of the score with respect to what is ascended.
+        seconds: that the step took.
+        status: per row ``"ok"``, ``"zero gradient"``, ``"dead"`` (no score and no gradient for 16 steps) or ``"nan"``.
+    """
+
+    step: int
+    images: np.ndarray | None
+    scores: np.ndarray
+    gradient_norms: np.ndarray
+    seconds: float
+    status: tuple[str, ...]
+
+
+def ascend(
+    spec: RunSpec,
+    network: Network,
+    knobs: Knobs | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    exact: bool = False,
+    keep: Callable[[int], bool] = lambda step: True,
+    state: Mapping[str, np.ndarray] | None = None,
+) -> Ascent:
+    """A run of ``spec``, ready to be iterated over.
+
+    Args:
+        knobs: the hot values, which may be turned between two frames (at :attr:`Ascent.step`).
+        exact: one thread and fp32, so that equal specs give equal bytes.
+        keep: says of which steps the pictures are wanted.
+        state: of :meth:`Ascent.checkpoint`, to go on from; ``knobs`` then holds the log of the run so far.
+
+    Raises:
+        SpecError: an objective that cannot be read, a picture that is too small, a state of another run.
+        LayerError: a layer, channel or position that the network does not have.
+    """
+    return Ascent(spec, network, knobs, device=device, exact=exact, keep=keep, state=state)
+
+
+class Ascent(Iterator[Frame]):
+    """A run in progress; :func:`ascend` says what its arguments are."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        network: Network,
+        knobs: Knobs | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        exact: bool = False,
+        keep: Callable[[int], bool] = lambda step: True,
+        state: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.knobs = knobs if knobs is not None else Knobs(spec)
+        self.device = torch.device(device)
+        self.precision = choose_precision(spec.precision, self.device, exact)
+        self._exact = exact
+        self._keep = keep
+        self._network = network
+        self._objective = objectives.parse(spec.objective, spec.layer, spec.channels, network.card)
+        network.to(self.device)
+        like(network.module, self.device)
+        self._cut = Cut(network.module, self._objective.layers)
+        self._image = _start(spec, network, self.device)
+        self._optimizer = Adam(self._image.parameter) if spec.optimizer == "adam" else PlainAscent()
+        self._mean = torch.tensor(network.card.mean, device=self.device)[:, None, None]
+        self._step = 0
+        self._open = False  # the frame of this step has been given, but its update is still to be made
+        self._idle_since = np.full(
+            len(spec.channels), -1
+        )  # first step of the present row of steps without score and gradient
+        with self._arithmetic():
+            check(spec, network, self._objective, self._cut, self.device)
+        if state is not None:
+            self._restore(state)
+
+    @property
+    def step(self) -> int:
+        """The step of the next update: a knob that is turned now acts from it on."""
+        return self._step
+
+    def __next__(self) -> Frame:
+        """The next frame; raises StopIteration after frame ``steps``, until the knob ``steps`` is raised."""
+        begin = time.perf_counter()
+        knobs = self.knobs.at(self._step)
+        if self._open and self._step >= int(knobs["steps"]):
+            raise StopIteration
+        with self._arithmetic():
+            if self._open:  # the run went on after its last frame: make up for the update
+                self._update(self._look(knobs), knobs)
+                knobs = self.knobs.at(self._step)
+            step, self._open = self._step, self._step >= int(knobs["steps"])
+            look = self._look(knobs)
+            images = _bytes(look.picture) if self._keep(step) else None
+            if not self._open:
+                self._update(look, knobs)
+            # The only wait for the device, after all work of the step has been handed to it.
+            scores, norms = torch.stack([look.scores, look.norms]).cpu().numpy()
+            pixels = images.cpu().numpy() if images is not None else None
+        status = self._judge(step, scores, norms)
+        return Frame(step, pixels, scores, norms, time.perf_counter() - begin, status)
+
+    def checkpoint(self) -> dict[str, np.ndarray]:
+        """Copies of all that :func:`ascend` needs, beside spec and knobs, to go on from :attr:`step` bit for bit."""
+        arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._tensors().items()}
+        return {"step": np.array(self._step), "idle_since": self._idle_since.copy(), **arrays}
+
+    def _restore(self, state: Mapping[str, np.ndarray]) -> None:
+        tensors = self._tensors()
+        shapes = {"step": (), "idle_since": self._idle_since.shape} | {k: tuple(t.shape) for k, t in tensors.items()}
+        if any(name not in state or np.shape(state[name]) != shape for name, shape in shapes.items()):
+            raise SpecError("The checkpoint is of another run.", "Start this run from its beginning.")
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(torch.from_numpy(np.array(state[name])))
+        self._step, self._idle_since = int(state["step"]), np.array(state["idle_since"])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {"parameter": self._image.parameter, **self._optimizer.state()}
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
+        return arithmetic(self.precision, self.device, self._exact)
+
+    def _look(self, knobs: Mapping[str, Value]) -> _Look:
+        """Forward and backward at the present step."""
+        self._image.settle()
+        look = self._differentiate(knobs)
+        if self._step < RESCUE and bool((look.norms == 0).any()):
+            with Redirected():
+                other = self._differentiate(knobs)
+            off = look.norms == 0
+            look.gradients = [torch.where(_like_rows(off, g), o, g)
+                              for g, o in zip(look.gradients, other.gradients, strict=True)]  # fmt: skip
+            look.pull = torch.where(off, other.norms, look.norms)
+        return look
+
+    def _differentiate(self, knobs: Mapping[str, Value]) -> _Look:
+        canvas = self._image.canvas()
+        picture = self._image.picture(canvas)
+        scores = self._objective(self._cut(self._moved(picture, knobs)))
+        cost = penalties.cost(picture, self._mean, knobs)
+        loss = -(scores if cost is None else scores - cost).sum()
+        wanted = [self._image.parameter, canvas] if penalties.needs_canvas_gradient(knobs) else [self._image.parameter]
+        gradients = list(torch.autograd.grad(loss, wanted))
+        norms = torch.linalg.vector_norm(gradients[0].flatten(1), dim=1)
+        return _Look(picture.detach(), scores.detach(), norms, gradients, norms)
+
+    def _moved(self, picture: Tensor, knobs: Mapping[str, Value]) -> Tensor:
+        jitter, scale, rotate = int(knobs["jitter"]), float(knobs["scale"]), float(knobs["rotate"])
+        moves = transforms.draw(self.spec.seed, self._step, self.spec.channels, jitter, scale, rotate)
+        return transforms.move(self._network.normalize(picture), moves, int(knobs["pad"]))
+
+    def _update(self, look: _Look, knobs: Mapping[str, Value]) -> None:
+        """Take the step that ``look`` asks for; a row without a finite gradient stays, and leaves the others alone."""
+        gradients, norms = look.gradients, look.pull
+        finite = norms.isfinite()
+        if self.device.type != "cpu" or not bool(finite.all()):  # asking a GPU would mean to wait for it
+            gradients = [torch.where(_like_rows(finite, g), g, 0) for g in gradients]
+            norms = torch.where(finite, norms, 0)
+        rate, desired = float(knobs["rate"]), float(knobs["desired"])
+        rates = rate_of(self.spec.policy, self._step, int(knobs["steps"]), rate, desired, norms)
+        self._optimizer.update(self._image.parameter, gradients[0], rates, self._step)
+        penalties.project(self._image, knobs, self._step, -gradients[1] if len(gradients) > 1 else None)
+        self._step += 1
+
+    def _judge(self, step: int, scores: np.ndarray, norms: np.ndarray) -> tuple[str, ...]:
+        idle = (scores == 0) & (norms == 0)
+        self._idle_since = np.where(idle, np.where(self._idle_since < 0, step, self._idle_since), -1)
+        dead = idle & (step - self._idle_since + 1 >= RESCUE)
+        finite = np.isfinite(scores) & np.isfinite(norms)
+        names = np.select([~finite, dead, norms == 0], ["nan", "dead", "zero gradient"], "ok")
+        return tuple(str(name) for name in names)
+
+
+@dataclass
+class _Look:
+    """What one forward and backward pass found; gradients are of the loss, first of the parameter, then of the canvas."""
+
+    picture: Tensor
+    scores: Tensor
+    norms: Tensor
+    gradients: list[Tensor]
+    pull: Tensor  # norms of the gradients that are followed, which differ from ``norms`` in rows that are being rescued
+
+
+def score(spec: RunSpec, network: Network, images: Tensor) -> Tensor:
+    """Scores ``[N]`` in fp32 of pictures ``[N, C, H, W]`` in [0, 1] as they are, one row for each channel of the spec.
+
+    The network stays where it is; the pictures are brought to it.
+    """
+    objective = objectives.parse(spec.objective, spec.layer, spec.channels, network.card)
+    cut = Cut(network.module, objective.layers)
+    device = next((p.device for p in network.module.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        return objective(cut(network.normalize(images.to(device, torch.float32)))).cpu()
+
+
+def check(spec: RunSpec, network: Network, objective: Objective, cut: Cut, device: torch.device) -> None:
+    """Look through the network once, at one grey picture of the size.
+
+    Raises:
+        SpecError: the size is too small for the layer.
+        LayerError: the layer has no such channel or position.
+    """
+    pad = 2 * spec.pad
+    grey = torch.zeros(1, network.card.channels, spec.size + pad, spec.size + pad, device=device)
+    try:
+        with torch.no_grad():
+            activations = cut(grey)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        hint = f"Raise the size; the network was made for {network.card.size} px."
+        raise SpecError(f"A picture of {spec.size} px is too small for layer {spec.layer!r}.", hint) from error
+    objective.check(activations)
+
+
+def _start(spec: RunSpec, network: Network, device: torch.device) -> Image:
+    shape = (network.card.channels, spec.size, spec.size)
+    if spec.parameterization == "pixel":
+        return Pixels(spec.channels, shape, spec.start, spec.seed, network.card.mean, device)
+    return Fourier(spec.channels, shape, spec.start, spec.seed, spec.fourier_decay, spec.decorrelate, device)
+
+
+def _bytes(picture: Tensor) -> Tensor:
+    """``[N, H, W, C]`` uint8 of a picture in [0, 1], rounded; what is not a number becomes 0."""
+    return (picture * 255 + 0.5).nan_to_num_(0).clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def _like_rows(rows: Tensor, x: Tensor) -> Tensor:
+    return rows.view(-1, *[1] * (x.ndim - 1))

@@ -1,0 +1,15 @@
+"""Random numbers by address: equal (seed, channel, step), equal numbers, however often and in whatever batch they are drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+START = 2**63  # the address of the start noise, which no step reaches
+
+
+def stream(seed: int, channel: int, step: int) -> np.random.Generator:
+    """The numbers that belong to one filter at one step (Philox: Salmon et al. 2011, counter-based).
+
+    A filter alone thus draws what it draws in a batch, and a run continued from a checkpoint what it would have drawn.
+    """
+    return np.random.Generator(np.random.Philox(key=[seed, channel], counter=[0, 0, 0, step]))

@@ -1,0 +1,84 @@
+"""Small random moves of the picture before each step, so that what is found holds wherever it lies.
+
+The moves are one resampling: zoom and turn about the centre, then shift, seen through a frame that is ``pad`` wider::
+
+    ┌───────────────┐  pad: grey (the mean colour of the network's data, which is 0 after normalisation)
+    │   ╱╲_         │
+    │  ╱   ‾╲_      │  zoom  1 ± scale %,  turn ± rotate°,  shift ± jitter px (whole pixels, each axis)
+    │  ‾╲_   ╱      │
+    │     ‾╲╱       │
+    └───────────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vizcore.rng import stream
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What happens to each row: ``shift`` [N, 2] as (down, right) in px, ``zoom`` [N], ``turn`` [N] in degrees."""
+
+    shift: np.ndarray
+    zoom: np.ndarray
+    turn: np.ndarray
+
+
+def draw(seed: int, step: int, channels: Sequence[int], jitter: int, scale: float, rotate: float) -> Moves:
+    """The moves of each row at a step.  A row's depend on its channel, not on the rows beside it.
+
+    Every number is drawn whether it is needed or not, so turning one knob leaves the other moves as they were.
+    """
+    u = np.stack([stream(seed, channel, step).random(4) for channel in channels])
+    shift = np.floor(u[:, :2] * (2 * jitter + 1)).astype(np.int64) - jitter
+    return Moves(shift, 1 + scale / 100 * (2 * u[:, 2] - 1), rotate * (2 * u[:, 3] - 1))
+
+
+def move(x: Tensor, moves: Moves, pad: int = 0) -> Tensor:
+    """``x`` ``[N, C, H, W]``, normalised, as ``[N, C, H + 2 pad, W + 2 pad]``; what comes in from outside is 0.
+
+    No move is the identity, bit for bit; whole-pixel shifts copy; all else is one bilinear resampling.
+    """
+    if np.all(moves.zoom == 1) and np.all(moves.turn == 0):
+        return _crop(x, moves.shift, pad)
+    size = [*x.shape[:2], x.shape[2] + 2 * pad, x.shape[3] + 2 * pad]
+    theta = torch.from_numpy(_affine(moves, x.shape[2:], size[2:])).to(x.device)
+    grid = F.affine_grid(theta, size, align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _crop(x: Tensor, shift: np.ndarray, pad: int) -> Tensor:
+    reach = int(np.abs(shift).max(initial=0))
+    if reach == 0 and pad == 0:
+        return x
+    height, width = x.shape[2] + 2 * pad, x.shape[3] + 2 * pad
+    framed = F.pad(x, [pad + reach] * 4)
+    if reach == 0:
+        return framed
+    return torch.stack(
+        [row[:, reach - down : reach - down + height, reach - right : reach - right + width]
+         for row, (down, right) in zip(framed, shift.tolist(), strict=True)]
+    )  # fmt: skip
+
+
+def _affine(moves: Moves, before: Sequence[int], after: Sequence[int]) -> np.ndarray:
+    """``[N, 2, 3]`` float32 for :func:`torch.nn.functional.affine_grid`: where in the picture a pixel of the frame comes from.
+
+    In pixels from the centre, ``in = R(-turn) (out - shift) / zoom``; rows and columns are then in units of half the size.
+    """
+    angle = np.deg2rad(moves.turn)
+    cos, sin = np.cos(angle) / moves.zoom, np.sin(angle) / moves.zoom
+    inverse = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], 1)  # [N, (x, y), (x, y)]
+    half_in = np.array([before[1], before[0]]) / 2
+    half_out = np.array([after[1], after[0]]) / 2
+    linear = inverse * half_out / half_in[:, None]
+    offset = -(inverse @ moves.shift[:, ::-1, None].astype(float))[..., 0] / half_in
+    return np.concatenate([linear, offset[..., None]], -1).astype(np.float32)
