@@ -29,7 +29,7 @@ from vizcore.spec import RunSpec
 
 THREADS = min(4, os.cpu_count() or 1)  # encoders; Pillow lets go of the interpreter while it encodes
 PASSING_GAP = 1 / 30  # s between pictures that are shown but not kept
-RESTING = ("running", "loading")  # any other state shows the newest picture until the run goes on
+MOVING = ("running", "loading")  # any other state shows the newest picture until the run goes on
 
 
 @dataclass
@@ -193,7 +193,7 @@ class RunWriter:
         Unless it runs, its newest picture is stored.
         """
         with self._lock:
-            if state not in RESTING:
+            if state not in MOVING:
                 self._store_last(ALWAYS if state == "done" else PASSING)
             self._journal.put(entries.Meta("state", json.dumps({"state": state, **info})))
 
