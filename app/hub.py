@@ -1,0 +1,148 @@
+"""What belongs to the process: the run library, the engine, and what is known of networks."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from vizcore.errors import HistoryError
+from vizcore.history import RunReader
+from vizcore.runs import Library, is_id
+from vizcore.zoo.card import bundled
+
+READERS = 16  # run files kept open
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line or the environment says.
+
+    Args:
+        model: the network that an empty address shows; empty for the best of the bundled ones.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        home: folder of runs and weights; empty for the platform's.
+    """
+
+    model: str = ""
+    device: str = "auto"
+    home: str = ""
+
+    @classmethod
+    def from_environment(cls) -> Options:
+        """``VIZCORE_MODEL``, ``VIZCORE_DEVICE`` and ``VIZCORE_HOME``: the same for every way to start the server."""
+        read = os.environ.get
+        return cls(read("VIZCORE_MODEL", ""), read("VIZCORE_DEVICE", "") or "auto", read("VIZCORE_HOME", ""))
+
+
+class Hub:
+    """Library, engine and caches, shared by all pages; used from the event loop only."""
+
+    def __init__(self, library: Any, engine: Any, options: Options | None = None) -> None:
+        self.library = library
+        self.engine = engine
+        self.options = options or Options()
+        self.pages: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.started = time.time()
+        self.lag = 0.0  # seconds that the event loop was late, the worst of late
+        self._readers: OrderedDict[str, RunReader] = OrderedDict()
+        self._models: Future[Any] | None = None
+        self._descriptions: dict[tuple[str, str | None], Future[Any]] = {}
+        self._running = False
+
+    def start(self) -> None:
+        """Start the engine and let it get to know the default network; harmless when repeated."""
+        if self._running:
+            return
+        self._running = True
+        self.engine.start()
+        atexit.register(self.close)
+        self.describe(self.default_model())
+
+    def close(self) -> None:
+        """Stop the engine; runs stay in the library."""
+        if not self._running:
+            return
+        self._running = False
+        atexit.unregister(self.close)
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+        self.engine.close()
+
+    def default_model(self) -> str:
+        """The network that an empty address shows."""
+        if self.options.model:
+            return self.options.model
+        names = list(bundled())
+        for name in ("imagenette-robust", "digits"):
+            if name in names:
+                return name
+        return names[0] if names else "squeezenet1_1"
+
+    def models(self) -> Future[Any]:
+        """All networks, asked of the engine once (again after a failure)."""
+        if self._models is None or _failed(self._models):
+            self._models = self.engine.models()
+        return self._models
+
+    def describe(self, model: str, arch: str | None = None) -> Future[Any]:
+        """Card, layers and default size of a network, asked of the engine once (again after a failure)."""
+        known = self._descriptions.get((model, arch))
+        if known is None or _failed(known):
+            known = self._descriptions[model, arch] = self.engine.describe(model, arch)
+        return known
+
+    def late(self, seconds: float) -> None:
+        """A page measured how late the event loop was; the worst of late is remembered, and fades."""
+        self.lag = max(seconds, self.lag * 0.98, 0.0)
+
+    def reader(self, run: str) -> RunReader:
+        """The open reader of a run.
+
+        Raises:
+            HistoryError: an unknown or malformed id, or a damaged file.
+        """
+        if not is_id(run):
+            raise HistoryError("There is no such run.", "Choose one from the library.")
+        reader = self._readers.get(run)
+        if reader is None:
+            reader = self._readers[run] = self.library.open(run)
+            while len(self._readers) > READERS:
+                self._readers.popitem(last=False)[1].close()
+        self._readers.move_to_end(run)
+        return reader
+
+
+def _failed(future: Future[Any]) -> bool:
+    return future.done() and (future.cancelled() or future.exception() is not None)
+
+
+_lock = threading.Lock()
+_hub: Hub | None = None  # the one thing that every session of the process shares
+
+
+def get_hub() -> Hub:
+    """The hub of this process, made at the first call."""
+    global _hub
+    with _lock:
+        if _hub is None:
+            from vizcore.engine import Engine
+
+            options = Options.from_environment()
+            library = Library(options.home or None)
+            _hub = Hub(library, Engine(library, device=options.device), options)
+        return _hub
+
+
+def set_hub(hub: Hub | None) -> None:
+    """Use another hub (tests, embedding in another server)."""
+    global _hub
+    with _lock:
+        _hub = hub

@@ -1,0 +1,83 @@
+"""The one table of keys: the handler, the help dialog and the README section are made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from vizcore.spec import PRESETS
+
+
+@dataclass(frozen=True)
+class Key:
+    """One action and the keys that do it.
+
+    Args:
+        keys: values of ``KeyboardEvent.key`` (the space bar is ``"Space"``).
+        do: the intent.
+        help: what it does, as the help dialog says it.
+        group: heading in the help dialog.
+        args: further fields of the intent.
+        local: the page does it by itself, Python is not asked.
+    """
+
+    keys: tuple[str, ...]
+    do: str
+    help: str
+    group: str
+    args: dict[str, Any] = field(default_factory=dict)
+    local: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as the page reads it."""
+        return {
+            "keys": list(self.keys),
+            "do": self.do,
+            "args": self.args,
+            "help": self.help,
+            "group": self.group,
+            "local": self.local,
+        }
+
+
+KEYS: tuple[Key, ...] = (
+    Key(("Space",), "toggle", "Pause or run", "Run"),
+    Key((".",), "step", "One step", "Run"),
+    Key(("r",), "restart", "Restart with the same seed", "Run"),
+    Key(("n",), "newseed", "Restart with a new seed", "Run"),
+    Key(("+",), "further", "Go 256 steps further", "Run", {"by": 256}),
+    Key(("ArrowLeft",), "back", "One kept step back", "History", local=True),
+    Key(("ArrowRight",), "forward", "One kept step forward", "History", local=True),
+    Key(("Shift+ArrowLeft",), "back10", "Ten kept steps back", "History", local=True),
+    Key(("Shift+ArrowRight",), "forward10", "Ten kept steps forward", "History", local=True),
+    Key(("Home",), "first", "First step", "History", local=True),
+    Key(("End", "Escape"), "live", "Back to live", "History", local=True),
+    Key(("p",), "pin", "Pin this step to the filmstrip", "History", local=True),
+    Key(("x",), "setb", "Set B: compare with the picture shown now", "History", local=True),
+    Key(("[",), "previous", "Previous filter", "Target", local=True),
+    Key(("]",), "next", "Next filter", "Target", local=True),
+    Key(("{",), "layer", "Previous layer", "Target", {"by": -1}),
+    Key(("}",), "layer", "Next layer", "Target", {"by": 1}),
+    Key(("d",), "dice", "Other filters, at random", "Target"),
+    Key(("/",), "search", "Search a layer", "Target", local=True),
+    *(
+        Key((str(number),), "preset", f"Preset {name}", "Preset", {"name": name})
+        for number, name in enumerate(PRESETS, start=1)
+    ),
+    Key(("e",), "png", "Save the shown picture with its recipe", "Page", local=True),
+    Key(("s",), "link", "Copy the link to this page", "Page", local=True),
+    Key(("t",), "theme", "Dark or light", "Page", local=True),
+    Key(("?",), "help", "Show the keys", "Page", local=True),
+)
+
+
+def table() -> list[dict[str, Any]]:
+    """All rows as the page reads them."""
+    return [key.to_dict() for key in KEYS]
+
+
+def markdown() -> str:
+    """The table for the README."""
+    rows = ["| Key | What it does |", "|---|---|"]
+    rows += [f"| {' or '.join(f'`{name}`' for name in key.keys)} | {key.help} |" for key in KEYS]
+    return "\n".join(rows)

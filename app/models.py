@@ -1,0 +1,36 @@
+"""The Bokeh models that carry state between the page and Python (see docs of the properties)."""
+
+from __future__ import annotations
+
+from bokeh.core.properties import Int, String
+from bokeh.model import DataModel
+
+
+class Flow(DataModel):
+    """Credit of the picture stream: Python counts what it sent, the page what it has painted."""
+
+    sent = Int(default=0)
+    ack = Int(default=0)
+
+
+class Ask(DataModel):
+    """What the page asks of Python: one intent as JSON, with a growing number so that repeats are changes."""
+
+    intent = String(default="")
+
+
+class State(DataModel):
+    """What the page shows besides pictures; each text is JSON (``address``: a query string), empty for none."""
+
+    run = String(default="")
+    status = String(default="")
+    kept = String(default="")
+    notice = String(default="")
+    evidence = String(default="")
+    shown = String(default="")
+    keys = String(default="")
+    presets = String(default="")
+    address = String(default="")
+
+
+PROPERTIES = ("run", "status", "kept", "notice", "evidence", "shown", "keys", "presets", "address")

@@ -1,0 +1,32 @@
+"""Answers of the engine, brought to the event loop by polling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+
+class Pending:
+    """Answers of the engine, handed over on the event loop: nothing here is called from another thread."""
+
+    def __init__(self, fail: Callable[[BaseException], None]) -> None:
+        self._fail = fail
+        self._waiting: list[tuple[Future[Any], Callable[[Any], None] | None]] = []
+
+    def add(self, future: Future[Any], then: Callable[[Any], None] | None = None) -> Future[Any]:
+        """Call ``then`` with the answer, or the pending's ``fail`` with the error, at a later tick."""
+        self._waiting.append((future, then))
+        return future
+
+    def tick(self) -> None:
+        """Hand over what has come."""
+        done = [entry for entry in self._waiting if entry[0].done()]
+        self._waiting = [entry for entry in self._waiting if not entry[0].done()]
+        for future, then in done:
+            try:
+                answer = future.result()
+                if then is not None:
+                    then(answer)
+            except Exception as error:
+                self._fail(error)

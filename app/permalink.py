@@ -1,0 +1,85 @@
+"""The address of a page: run, target, preset and the values that differ from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from vizcore.errors import SpecError
+from vizcore.params import Value
+from vizcore.spec import PARAMS, PRESETS, RunSpec, build, format_channels
+
+_TARGET = ("model", "arch", "layer", "filters", "objective", "preset")
+_LIMIT = 4096  # longer values are nobody's address
+
+
+@dataclass(frozen=True)
+class Address:
+    """What an address asks for; every part may be missing."""
+
+    run: str | None = None
+    target: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    autostart: bool = True
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is asked for: show the default."""
+        return self.run is None and not self.target and not self.values
+
+    def spec(self, **defaults: Any) -> RunSpec:
+        """The spec that the address describes, missing parts from ``defaults`` (model, layer, channels, size ...).
+
+        Raises:
+            SpecError: a value out of range, a malformed channel list, no model, layer or filters.
+        """
+        named = {"model": "", "layer": None, "channels": None, **defaults, **self.target}
+        channels = named.pop("filters", named["channels"])
+        model, layer = named.pop("model"), named.pop("layer")
+        named.pop("channels")
+        if not model or layer is None or not channels:
+            raise SpecError("The address names no model, layer or filters.", "Choose them on the page.")
+        preset = named.pop("preset", "Crisp")
+        return build(model, layer, channels, preset, **{**named, **self.values})
+
+
+def encode(spec: RunSpec, run: str | None = None) -> str:
+    """The query string of a run; :func:`decode` and :meth:`Address.spec` give the spec back."""
+    parts: dict[str, str] = {"run": run} if run else {}
+    parts["model"] = spec.model
+    if spec.arch is not None:
+        parts["arch"] = spec.arch
+    parts |= {"layer": spec.layer, "filters": format_channels(spec.channels).replace(" ", "")}
+    if spec.objective != "channel":
+        parts["objective"] = spec.objective
+    parts["preset"] = spec.preset
+    preset = PRESETS.get(spec.preset, {})
+    for name, meta in PARAMS.items():
+        value = getattr(spec, name)
+        # The size is always said: what is left out is the device's best, not the preset's.
+        if name == "size" or value != meta.coerce(preset.get(name, meta.default)):
+            parts[name] = _text(value)
+    return urlencode(parts, safe=",:/")
+
+
+def decode(query: str | Mapping[str, Sequence[bytes]]) -> Address:
+    """The parts of an address, a query string or Bokeh's ``request.arguments``; unknown ones are ignored."""
+    if isinstance(query, str):
+        pairs = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=200))
+    else:
+        pairs = {name: values[-1].decode("utf-8", "replace") for name, values in query.items() if values}
+    known = {name: value for name, value in pairs.items() if len(value) <= _LIMIT}
+    return Address(
+        run=known.get("run") or None,
+        target={name: known[name] for name in _TARGET if known.get(name) or (name == "layer" and name in known)},
+        values={name: known[name] for name in PARAMS if name in known},
+        autostart=known.get("autostart", "1").lower() not in ("0", "false", "no"),
+    )
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)

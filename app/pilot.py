@@ -1,0 +1,367 @@
+"""The run behind a page: what is wanted, what runs, and the way from one to the other."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from app import notices, target
+from app.hub import Hub
+from app.pending import Pending
+from app.permalink import Address
+from vizcore.errors import HistoryError, VizcoreError
+from vizcore.history import RunReader
+from vizcore.params import Value
+from vizcore.spec import HOT, PARAMS, Knobs, RunSpec, build
+
+PAUSE = 0.25  # seconds without a change before a new run begins
+FURTHER = 256  # steps that "go further" adds
+ACTIVE = ("loading", "running")
+STARTING = "Starting"
+
+
+class Pilot:
+    """Turns what the user asks into runs of the engine.
+
+    Hot parameters go to the run at the next tick, the newest value only; cold ones begin a new run after a
+    pause, and the old one stays in the library.  Any call may come at any time.
+
+    Args:
+        viewer: the name under which the engine knows this page.
+        tell: takes a notice for the user.
+        adopted: called when the page shows another run, or the same one with more known about it.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        viewer: str,
+        tell: Callable[[dict[str, Any]], None],
+        adopted: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.hub, self.viewer = hub, viewer
+        self._tell, self._adopted, self._clock = tell, adopted, clock
+        self.pending = Pending(self._failed)
+        self.run: str | None = None
+        self.reader: RunReader | None = None
+        self.wanted: RunSpec | None = None
+        self.description: dict[str, Any] | None = None
+        self.models: list[Any] = []
+        self.busy = ""  # what is being waited for, for the status line
+        self._watching: str | None = None
+        self._viewing = True
+        self._cold: dict[str, Any] = {}
+        self._due = 0.0
+        self._hot: dict[str, Value] = {}
+        self._flights: dict[str, Future[Any]] = {}
+        self._turn = 0  # of the newest wish; answers to older ones are dropped
+
+    # -- from nothing or an address ------------------------------------------------------------------------
+
+    def start(self, address: Address, *, autostart: bool = True) -> None:
+        """Show the run of the address, or begin the one it describes, or the default."""
+        self.pending.add(self.hub.models(), self._take_models)
+        if address.run is not None:
+            try:
+                self.open(address.run)
+                return
+            except VizcoreError as error:
+                again = (
+                    {"label": "Start it again", "do": "start"} if address.target else {"label": "Start", "do": "start"}
+                )
+                self._tell(notices.from_error(error, again))
+                autostart = False
+        self._begin_address(address, autostart)
+
+    def begin_address(self, address: Address) -> None:
+        """Begin what the address describes, its run id aside."""
+        self._begin_address(address, True)
+
+    def _begin_address(self, address: Address, autostart: bool) -> None:
+        model = address.target.get("model") or self.hub.default_model()
+
+        def described(description: dict[str, Any]) -> None:
+            defaults = {"model": model, "size": description["default_size"], **target.showcase(description)}
+            if "layer" in address.target:
+                layer = target.find(description["layers"], address.target["layer"]) if address.target["layer"] else None
+                count = min(16, layer["channels"]) if layer else 1
+                defaults["channels"] = tuple(c for c in defaults["channels"] if c < count) or tuple(range(count))
+            self.description = description
+            try:
+                spec = target.check(address.spec(**defaults), description)
+            except VizcoreError as error:
+                self._tell(notices.from_error(error))
+                spec = build(model, defaults["layer"], defaults["channels"], size=defaults["size"])
+            self.wanted = spec
+            self._adopted()
+            if autostart:
+                self._begin(spec)
+
+        self._describe(model, described, arch=address.target.get("arch"))
+
+    def _describe(self, model: str, then: Callable[[dict[str, Any]], None], arch: str | None = None) -> None:
+        """Call ``then`` with what the engine knows of a model, if it is still wanted by then."""
+        self._turn += 1
+        turn = self._turn
+        self.busy = f"Loading {model}"
+
+        def described(description: dict[str, Any]) -> None:
+            if turn == self._turn:
+                self.busy = ""
+                then(description)
+
+        def allowed(models: list[Any]) -> None:
+            if turn == self._turn:
+                known = [entry_name(entry) for entry in models]
+                target.check_model(
+                    model, [*known, self.hub.default_model(), *([self.wanted.model] if self.wanted else [])]
+                )
+                self.pending.add(self.hub.describe(model, arch), described)
+
+        if model == self.hub.default_model():
+            self.pending.add(self.hub.describe(model, arch), described)
+        else:
+            self.pending.add(self.hub.models(), allowed)
+
+    def open(self, run: str) -> None:
+        """Show a run of the library, and go on with it if it is not at its end.
+
+        Raises:
+            HistoryError: unknown or damaged.
+        """
+        reader = self.hub.reader(run)
+        self._turn += 1
+        turn = self._turn
+        spec: RunSpec = reader.spec
+        self._adopt(run, reader, spec.replace(**turned(reader)))
+
+        def described(description: dict[str, Any]) -> None:
+            if turn == self._turn:
+                self.description = description
+                self._adopted()
+
+        self.pending.add(self.hub.describe(spec.model, spec.arch), described)
+        if run not in self.hub.engine.states and reader.state not in ("done", "failed", "paused"):
+            self.pending.add(self.hub.engine.resume_run(run), lambda _: self._watch())
+
+    # -- what the user asks --------------------------------------------------------------------------------
+
+    def set(self, name: str, value: object) -> None:
+        """A parameter was changed; any value is brought into range."""
+        meta = PARAMS[name]
+        clamped = meta.clamp(value)
+        if self.wanted is None:
+            self._cold[name] = clamped
+            return
+        if meta.hot and not self._cold:
+            if getattr(self.wanted, name) == clamped and name not in self._hot:
+                return
+            self.wanted = self.wanted.replace(**{name: clamped})
+            if self.run is not None:
+                self._hot[name] = clamped
+            return
+        self.ask(name, clamped)
+
+    def ask(self, name: str, value: object) -> None:
+        """Something cold was changed: a parameter, or preset, model, layer, filters, objective."""
+        self._cold[name] = value
+        self._due = self._clock() + PAUSE
+
+    def follow(self, values: dict[str, Value]) -> None:
+        """Knobs that were turned from elsewhere; what is on its way from here wins."""
+        if self.wanted is not None:
+            self.wanted = self.wanted.replace(**{n: v for n, v in values.items() if n not in self._hot})
+
+    @property
+    def layer_wanted(self) -> RunSpec:
+        """The wanted spec with the layer that was asked for last, so that quick steps through layers add up."""
+        assert self.wanted is not None
+        return self.wanted.replace(layer=self._cold.get("layer", self.wanted.layer))
+
+    def toggle(self) -> None:
+        """Pause what runs, run what rests, go further from the end."""
+        state = self.state
+        if state in ACTIVE:
+            self.pause()
+        elif state == "done":
+            self.further()
+        elif state in ("failed", "none"):
+            self.restart()
+        else:
+            self.resume()
+
+    def pause(self) -> None:
+        """Stop within one step."""
+        if self.run is not None and self._known:
+            self.pending.add(self.hub.engine.pause(self.run))
+
+    def resume(self) -> None:
+        """Go on."""
+        self._on_engine(lambda run: self.hub.engine.resume(run))
+
+    def step(self) -> None:
+        """One step; pauses first what runs."""
+
+        def one(run: str) -> Future[Any]:
+            if self.state in ACTIVE:
+                self.pending.add(self.hub.engine.pause(run))
+            return self.hub.engine.step(run, 1)
+
+        self._on_engine(one)
+
+    def further(self, by: object = FURTHER) -> None:
+        """Raise the number of steps and go on."""
+        if self.wanted is None:
+            return
+        amount = by if isinstance(by, int) and not isinstance(by, bool) and 0 < by <= 4096 else FURTHER
+        self.set("steps", int(self.wanted.steps) + amount)
+        self._adopted()
+        if self.state not in ACTIVE:
+            self.resume()
+
+    def restart(self, **changes: object) -> None:
+        """Begin again with the present values; the old run stays."""
+        if self.wanted is not None:
+            self._cold.update(changes)
+            self._cold.setdefault("seed", self.wanted.seed)
+            self._due = self._clock()
+
+    # -- the clockwork -------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Hand over answers, begin what is due, send knobs."""
+        self.pending.tick()
+        if self._cold and self.wanted is not None and self.description is not None and self._clock() >= self._due:
+            changes, self._cold = self._cold, {}
+            self._apply(changes)
+        self._flush()
+
+    def _flush(self) -> None:
+        """The newest value of each turned knob, if the one before has been taken."""
+        if self.run is None or not self._hot or self.busy == STARTING:
+            return
+        if not self._known:
+            if "" not in self._flights or self._flights[""].done():
+                self._flights[""] = self.pending.add(self.hub.engine.resume_run(self.run), lambda _: self._watch())
+            return
+        for name in list(self._hot):
+            flight = self._flights.get(name)
+            if flight is None or flight.done():
+                self._flights[name] = self.pending.add(self.hub.engine.knob(self.run, name, self._hot.pop(name)))
+
+    def _apply(self, changes: dict[str, Any]) -> None:
+        assert self.wanted is not None
+        assert self.description is not None
+        model = changes.get("model", self.wanted.model)
+        if model != self.wanted.model:
+            self._describe(model, lambda description: self._change(changes, description))
+        else:
+            self._change(changes, self.description)
+
+    def _change(self, changes: dict[str, Any], description: dict[str, Any]) -> None:
+        assert self.wanted is not None
+        try:
+            spec = target.changed(self.wanted, changes, description)
+        except VizcoreError as error:
+            self._tell(notices.from_error(error))
+            return
+        self.description, self.wanted = description, spec
+        self._begin(spec)
+
+    def _begin(self, spec: RunSpec) -> None:
+        self._turn += 1
+        turn = self._turn
+        self.busy = STARTING
+        self._hot.clear()
+
+        def begun(run: str) -> None:
+            if turn != self._turn:  # something newer was asked for meanwhile
+                self.pending.add(self.hub.engine.stop(run))
+                return
+            self.busy = ""
+            self._adopt(run, self.hub.reader(run), self.wanted or spec)
+
+        self.pending.add(self.hub.engine.begin(spec), begun)
+
+    def _adopt(self, run: str, reader: RunReader, spec: RunSpec) -> None:
+        self.run, self.reader, self.wanted = run, reader, spec
+        begun = turned(reader)
+        self._hot = {name: getattr(spec, name) for name in HOT if getattr(spec, name) != begun[name]}
+        self._watch()
+        self._adopted()
+
+    # -- who looks -----------------------------------------------------------------------------------------
+
+    def view(self, on: bool) -> None:
+        """The page is seen, or not: a run that nobody sees rests."""
+        self._viewing = on
+        self._watch()
+
+    def _watch(self) -> None:
+        engine = self.hub.engine
+        wish = self.run if self._viewing else None
+        if self._watching is not None and self._watching != wish:
+            self.pending.add(engine.unwatch(self._watching, self.viewer))
+            self._watching = None
+        if wish is not None and self._watching != wish and wish in engine.states:
+            self.pending.add(engine.watch(wish, self.viewer))
+            self._watching = wish
+
+    def close(self) -> None:
+        """The page is gone; no Bokeh call is made."""
+        if self._watching is not None:
+            self.hub.engine.unwatch(self._watching, self.viewer)
+            self._watching = None
+
+    # -- helpers -------------------------------------------------------------------------------------------
+
+    @property
+    def _known(self) -> bool:
+        return self.run is not None and self.run in self.hub.engine.states
+
+    @property
+    def state(self) -> str:
+        """The state of the shown run; ``"none"`` before the first."""
+        if self.run is None or self.reader is None:
+            return "none"
+        live = self.hub.engine.states.get(self.run)
+        return str(live.state if live is not None else self.reader.state)
+
+    def _on_engine(self, act: Callable[[str], Future[Any]]) -> None:
+        """Do something to the run, which the engine may have to take up from the library first."""
+        run = self.run
+        if run is None:
+            self.restart()
+        elif self._known:
+            self.pending.add(act(run))
+        else:
+
+            def resumed(_: Any) -> None:
+                self._watch()
+                if self.run == run:
+                    self.pending.add(act(run))
+
+            self.pending.add(self.hub.engine.resume_run(run), resumed)
+
+    def _take_models(self, models: list[Any]) -> None:
+        self.models = models
+        self._adopted()
+
+    def _failed(self, error: BaseException) -> None:
+        self.busy = ""
+        action = {"label": "Try again", "do": "restart"} if not isinstance(error, HistoryError) else None
+        self._tell(notices.from_error(error, action))
+
+
+def turned(reader: RunReader) -> dict[str, Value]:
+    """The hot values of a run after all that was turned so far."""
+    return Knobs(reader.spec, reader.knobs()).at(sys.maxsize)
+
+
+def entry_name(entry: Any) -> str:
+    """The name of a model in the engine's list."""
+    return str(entry["name"] if isinstance(entry, dict) else entry.name)

@@ -1,0 +1,107 @@
+"""What the page is told besides pictures: JSON texts, each replaced only when it changed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from app.models import State
+from vizcore.history import RunReader, kept_ranges
+from vizcore.spec import PARAMS, RunSpec, to_dict
+
+
+def text(value: Any) -> str:
+    """JSON that a browser reads: no NaN, no Infinity."""
+    return "" if value is None else json.dumps(_finite(value), separators=(",", ":"), default=_plain)
+
+
+def put(page: State, name: str, value: Any) -> bool:
+    """Replace one property if its text changed; True if it did."""
+    new = value if isinstance(value, str) else text(value)
+    if getattr(page, name) == new:
+        return False
+    setattr(page, name, new)
+    return True
+
+
+def run(ident: str | None, spec: RunSpec, description: Mapping[str, Any] | None, parent: Any = None) -> dict[str, Any]:
+    """The ``run`` property: what is being looked at."""
+    card = (description or {}).get("card", {})
+    layers = (description or {}).get("layers", [])
+    layer = next((entry for entry in layers if entry["path"] == spec.layer), {})
+    return {
+        "id": ident or "",
+        "model": spec.model,
+        "title": card.get("title") or spec.model,
+        "layer": spec.layer,
+        "kind": layer.get("kind", ""),
+        "channels": list(spec.channels),
+        "count": layer.get("channels", 0),
+        "classes": list(card.get("classes", ())),
+        "size": spec.size,
+        "native": card.get("size", spec.size),
+        "grey": card.get("channels", 3) == 1,
+        "objective": spec.objective,
+        "preset": spec.preset,
+        "seed": spec.seed,
+        "spec": to_dict(spec),
+        "parent": list(parent) if parent else None,
+        "layers": [entry["path"] for entry in layers],
+        "facts": card.get("facts", {}),
+    }
+
+
+def status(ident: str | None, reader: RunReader | None, live: Any, busy: str, steps: int) -> dict[str, Any]:
+    """The ``status`` property: from the engine if it has the run, else from the run file."""
+    state = {
+        "run": ident or "", "state": "none", "step": 0, "steps": steps, "rate": 0.0, "eta": None, "memory": None,
+        "device": "", "precision": "", "note": busy, "seconds": 0.0, "statuses": [], "error": None,
+    }  # fmt: skip
+    if busy and ident is None:
+        state["state"] = "loading"
+    if reader is not None:
+        state["statuses"] = list(reader.statuses())
+        state["state"], state["step"] = str(reader.state), int(reader.latest() or 0)
+        if live is None and state["state"] in ("running", "loading"):
+            state["state"] = "interrupted"  # its engine is gone
+    if live is not None:
+        for name in ("state", "step", "steps", "rate", "eta", "memory", "device", "precision", "seconds", "error"):
+            state[name] = getattr(live, name)
+        state["note"] = busy or live.note or ""
+    return state
+
+
+def kept(ident: str, reader: RunReader) -> dict[str, Any]:
+    """The ``kept`` property: which steps have pictures, and where a knob was turned."""
+    steps = reader.steps()
+    knobs = [
+        [int(step), name, value, knob_text(name, value)] for step, name, value in reader.knobs()
+    ]  # fmt: skip
+    return {"run": ident, "steps": kept_ranges(steps), "knobs": knobs, "total": len(steps)}
+
+
+def knob_text(name: str, value: object) -> str:
+    """``"Rate 0.08"``."""
+    meta = PARAMS.get(name)
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{meta.label if meta else name} {shown}{' ' + meta.unit if meta and meta.unit else ''}"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value)

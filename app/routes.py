@@ -1,0 +1,159 @@
+"""Addresses beside the page: health, metrics, frames and runs.  All are GET, none changes anything."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bokeh.server.util import check_allowlist
+from bokeh.server.views.auth_request_handler import AuthRequestHandler
+from tornado.web import HTTPError, RequestHandler, authenticated
+
+from app import publish
+from app.hub import Hub, get_hub
+from vizcore.errors import VizcoreError
+from vizcore.history import RunReader, kept_ranges, pack
+from vizcore.spec import to_dict
+
+_RUN = r"([0-9]{8}-[0-9]{6}-[0-9a-f]{6})"  # ids only, never a path
+_STEP = r"([0-9]{1,9})"
+FOREVER = "private, max-age=31536000, immutable"
+
+
+class Health(RequestHandler):
+    """``ok`` while the event loop turns; builds no session and asks nobody who he is."""
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.finish("ok\n")
+
+
+class Guarded(AuthRequestHandler):
+    """For those who may see the page, under a name by which the page is served (against DNS rebinding)."""
+
+    hub: Hub
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        origins = getattr(self.application, "websocket_origins", None)
+        if origins and not check_allowlist(self.request.host or "", origins):
+            raise HTTPError(403, reason="Unknown host")
+        self.hub = get_hub()
+
+    def set_default_headers(self) -> None:
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+
+    def compute_etag(self) -> None:
+        """No hash of what never changes."""
+
+    def reader(self, run: str) -> RunReader:
+        """The reader of a run, or 404."""
+        try:
+            return self.hub.reader(run)
+        except VizcoreError:
+            raise HTTPError(404, reason="No such run") from None
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"{self._reason}\n")
+
+
+class Frames(Guarded):
+    """All pictures of exactly one step, packed; 404 when they were not kept."""
+
+    @authenticated
+    def get(self, run: str, step: str) -> None:
+        frames = self.reader(run).frames(int(step))
+        if not frames:
+            raise HTTPError(404, reason="No pictures of this step")
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Cache-Control", FOREVER)
+        self.finish(pack(int(step), frames))
+
+
+class Frame(Guarded):
+    """One picture as it was stored."""
+
+    @authenticated
+    def get(self, run: str, step: str, channel: str) -> None:
+        try:
+            frame = self.reader(run).frame(int(step), int(channel))
+        except VizcoreError:
+            frame = None
+        if frame is None:
+            raise HTTPError(404, reason="No such picture")
+        self.set_header("Content-Type", frame.codec)
+        self.set_header("Cache-Control", FOREVER)
+        self.finish(frame.data)
+
+
+class Run(Guarded):
+    """What is known of a run; ``?scores=1`` adds the score of every step and filter."""
+
+    @authenticated
+    def get(self, run: str) -> None:
+        reader = self.reader(run)
+        answer: dict[str, Any] = {
+            "id": run,
+            "spec": to_dict(reader.spec),
+            "state": reader.state,
+            "latest": reader.latest(),
+            "channels": list(reader.spec.channels),
+            "steps": kept_ranges(reader.steps()),
+            "knobs": [list(knob) for knob in reader.knobs()],
+        }
+        if self.get_query_argument("scores", "0") == "1":
+            steps, scores, norms = reader.scores()
+            answer["scores"] = {"steps": steps.tolist(), "scores": scores.tolist(), "norms": norms.tolist()}
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(publish.text(answer))
+
+
+class Metrics(Guarded):
+    """How the server does, as JSON."""
+
+    @authenticated
+    def get(self) -> None:
+        hub = self.hub
+        pages = list(hub.pages)
+        answer = {
+            "uptime": time.time() - hub.started,
+            "sessions": len(pages),
+            "loop_lag_ms": 1000 * hub.lag,
+            "engine": bool(getattr(hub.engine, "alive", False)),
+            "updates_per_second": [page.stream.rate for page in pages],
+            "timeouts": sum(page.stream.gate.timeouts for page in pages),
+            "runs": {
+                ident: {"state": state.state, "step": state.step, "steps": state.steps, "rate": state.rate}
+                for ident, state in list(hub.engine.states.items())
+            },
+        }
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(publish.text(answer))
+
+
+PATTERNS: list[tuple[str, type[RequestHandler]]] = [
+    (r"/healthz", Health),
+    (r"/metrics", Metrics),
+    (rf"/frames/{_RUN}/{_STEP}", Frames),
+    (rf"/frames/{_RUN}/{_STEP}/{_STEP}", Frame),
+    (rf"/runs/{_RUN}", Run),
+]
+
+
+def install() -> bool:
+    """Give a plain ``bokeh serve app`` these addresses too; False where Bokeh keeps its list elsewhere.
+
+    Without them the page still streams; only dragging through the history has no pictures to fetch.
+    """
+    try:
+        from bokeh.server.urls import toplevel_patterns
+    except ImportError:
+        return False
+    have = {entry[0] for entry in toplevel_patterns}
+    toplevel_patterns[:0] = [entry for entry in PATTERNS if entry[0] not in have]
+    return True

@@ -1,0 +1,148 @@
+"""``vizcore serve``: Bokeh's own server command with our addresses and safe defaults."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bokeh.command.subcommand import Argument
+from bokeh.command.subcommands.serve import Serve
+from bokeh.settings import settings
+from bokeh.util.token import generate_secret_key
+
+from app.routes import PATTERNS
+from vizcore.errors import VizcoreError
+
+APP = Path(__file__).resolve().parent
+DAY = 24 * 60 * 60
+
+# A token is checked each time a page connects: a laptop that slept over the weekend still may.
+DEFAULTS = {
+    "address": "127.0.0.1",
+    "session_token_expiration": 7 * DAY,
+    "unused_session_lifetime": 60_000,
+    "check_unused_sessions": 10_000,
+    "session_ids": "signed",
+    "log_level": "warning",
+}
+
+
+class Dashboard(Serve):
+    """``bokeh serve`` for this one application."""
+
+    name = "serve"
+    help = "Open the dashboard"
+    args = (
+        *(entry for entry in Serve.args if entry[0] != "files"),
+        ("--model", Argument(metavar="MODEL", default=None, help="The network that the page shows first")),
+        ("--device", Argument(metavar="DEVICE", default=None, help="auto, cpu, cuda or mps")),
+        ("--home", Argument(metavar="FOLDER", default=None, help="Where runs and weights are kept")),
+        ("--open", Argument(action="store_true", dest="show", help="Open the page in a browser")),
+        ("--no-open", Argument(action="store_false", dest="show", help="Open no browser (the default)")),
+        ("--insecure", Argument(action="store_true", help="Let anybody who reaches a public address use the page")),
+    )
+
+    def customize_kwargs(self, args: argparse.Namespace, server_kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Add our addresses."""
+        return {**server_kwargs, "extra_patterns": PATTERNS}
+
+    def customize_server(self, server: Any) -> Any:
+        """Say where the page is, when the port is open."""
+        host = server.address if server.address not in (None, "", "0.0.0.0", "::") else "localhost"
+        shown = f"[{host}]" if ":" in host else host
+        sys.stdout.write(f"vizcore is at http://{shown}:{server.port}{server.prefix}/app (Ctrl-C ends it)\n")
+        sys.stdout.flush()
+        return server
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until interrupted; returns the exit code: 2 with one sentence for what cannot be."""
+    parser = argparse.ArgumentParser(prog="vizcore serve", description="Open the dashboard.")
+    command = Dashboard(parser)
+    parser.set_defaults(**DEFAULTS)
+    args = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
+    args.files = [str(APP)]
+    try:
+        prepare(args)
+    except VizcoreError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    command.invoke(args)
+    return 0
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Check what was asked for and pass it on to where it is needed.
+
+    Raises:
+        VizcoreError: a public address without protection, a port in use, several processes.
+    """
+    if args.num_procs != 1:
+        raise VizcoreError(
+            "The dashboard is one process.", "Leave out --num-procs; the engine uses all cores by itself."
+        )
+    if args.unix_socket is None:
+        if is_public(args.address) and not (args.insecure or settings.auth_module(args.auth_module)):
+            raise VizcoreError(
+                f"{args.address or 'An empty address'} is reached from other machines, and nothing protects the page.",
+                "Use --auth-module FILE, or --insecure if everybody there may use it.",
+            )
+        args.port = free_port(args.address, args.port)
+        if not args.allow_websocket_origin:
+            hosts = dict.fromkeys(["localhost", "127.0.0.1", *([args.address] if _concrete(args.address) else [])])
+            args.allow_websocket_origin = [f"{host}:{args.port}" for host in hosts]
+            if is_public(args.address):
+                sys.stderr.write(
+                    "Browsers that use another name than localhost need: --allow-websocket-origin NAME:PORT\n"
+                )
+    for name in ("model", "device", "home"):
+        if getattr(args, name):
+            os.environ[f"VIZCORE_{name.upper()}"] = getattr(args, name)
+    os.environ.setdefault("BOKEH_SECRET_KEY", generate_secret_key())  # signs session ids, so that none can be shared
+
+
+def is_public(address: str | None) -> bool:
+    """Whether other machines reach ``address``; an empty one means all."""
+    if not address:
+        return True
+    if address == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return True
+
+
+def _concrete(address: str | None) -> bool:
+    return bool(address) and address not in ("0.0.0.0", "::")
+
+
+def free_port(address: str | None, port: int) -> int:
+    """``port`` if nobody listens there, any free one for 0.
+
+    Raises:
+        VizcoreError: the port is taken, or the address is none of this machine's.
+    """
+    family = socket.AF_INET6 if address and ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address or "", port))
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno == socket.EAI_NONAME:
+                raise VizcoreError(f"There is no address {address}.", "Use 127.0.0.1.") from error
+            raise VizcoreError(
+                f"Port {port} of {address or 'this machine'} cannot be had; something else may listen there.",
+                "Use another --port, or --port 0 for any that is free.",
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

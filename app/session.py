@@ -1,0 +1,297 @@
+"""One page: joins the models that the browser sees to the pilot of its run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bokeh.document import Document
+from bokeh.models import CustomJS
+
+from app import intents, notices, publish, target
+from app.controls import Controls
+from app.curves import Curves
+from app.evidence import Evidence
+from app.hub import Hub
+from app.keys import table
+from app.models import PROPERTIES, Ask, State
+from app.permalink import Address, decode, encode
+from app.pilot import ACTIVE, Pilot, entry_name
+from app.stream import Stream
+from vizcore.errors import VizcoreError
+from vizcore.history import RunReader
+from vizcore.spec import HOT, PARAMS, PRESETS, format_channels
+
+log = logging.getLogger("vizcore.app")
+
+PERIOD = 30  # milliseconds from tick to tick: as often as a page is drawn
+SLOW = 0.2  # seconds between two looks at what is not pictures
+HELLO = 1.0  # seconds to wait for the page's first word after it is ready
+
+
+class Page:
+    """A visit.  Nothing is asked of the engine before the browser says that it is there."""
+
+    def __init__(self, doc: Document, hub: Hub, address: Address, clock: Callable[[], float] = time.monotonic) -> None:
+        self.doc, self.hub, self.address, self._clock = doc, hub, address, clock
+        self.state = State(name="page", keys=publish.text(table()), presets=publish.text(list(PRESETS)))
+        self.asked = Ask(name="ask")
+        self.stream = Stream(clock)
+        self.curves = Curves()
+        self.controls = Controls(self._control)
+        self.pilot = Pilot(hub, f"page-{secrets.token_hex(4)}", self.tell, self._adopted, clock)
+        self.evidence = Evidence(lambda run, step, channel: hub.engine.evidence(run, step, channel), clock)
+        self.selected: int | None = None
+        self.shown: int | None = None  # the step that is looked at; None is live
+        self.gone = False  # a plain flag: the handler of a lost connection may not touch a model
+        self._on_show: str | None = None
+        self._started = self._ready = False
+        self._hello_due = self._slow_due = self._ticked = 0.0
+        self._knobs = 0
+        self.asked.on_change("intent", self._intent)
+        hub.pages.add(self)
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    def ready(self) -> None:
+        """The browser has drawn the page."""
+        self.gone = False
+        self.stream.open()
+        if not self._ready:
+            self._ready = True
+            self._hello_due = self._clock() + HELLO
+            self.doc.add_periodic_callback(self.tick, PERIOD)
+
+    def hello(self, *, viewing: bool = True, reduced: bool = False, theme: str = "dark") -> None:
+        """The page's first word: what it is like over there."""
+        self.curves.theme(theme)
+        if not self._started:
+            self._started = True
+            self.pilot.view(viewing)
+            self.pilot.start(self.address, autostart=self.address.autostart and not reduced)
+
+    def view(self, on: bool) -> None:
+        """The page is seen, or hidden behind another tab."""
+        self.pilot.view(on)
+        self.stream.open() if on else self.stream.gate.shut()
+
+    def lost(self) -> None:
+        """The connection is gone (called without the document's lock: only a flag is set)."""
+        self.gone = True
+
+    def close(self) -> None:
+        """The session ends."""
+        self.hub.pages.discard(self)
+        self.pilot.close()
+
+    def tick(self) -> None:
+        """Everything that happens by itself."""
+        now = self._clock()
+        if self._ticked:
+            self.hub.late(now - self._ticked - PERIOD / 1000)
+        if self.gone:
+            self.pilot.close()
+            self.stream.gate.shut()
+            return
+        if not self._started and now >= self._hello_due:
+            self.hello()
+        self.pilot.tick()
+        try:
+            self._show(now)
+        except VizcoreError as error:  # the run file went bad under us: the last picture stays
+            self.tell(notices.from_error(error))
+            self.pilot.reader = None
+        self._ticked = self._clock()
+
+    # -- what is shown -------------------------------------------------------------------------------------
+
+    def _show(self, now: float) -> None:
+        run, reader = self.pilot.run, self.pilot.reader
+        if run is not None and reader is not None:
+            self.stream.push(run, reader)
+        if now < self._slow_due:
+            return
+        self._slow_due = now + SLOW
+        self._publish_status()
+        if run is None or reader is None:
+            return
+        self._follow(run, reader)
+        steps, scores, _ = reader.scores(self.curves.last)
+        self.curves.add(steps, scores)
+        self.curves.draw()
+        kept = publish.kept(run, reader)
+        if publish.put(self.state, "kept", kept):
+            self.curves.mark([(step, label) for step, _, _, label in kept["knobs"]])
+        step = self.shown if self.shown is not None else reader.latest()
+        if step is not None and self.selected is not None and run in self.hub.engine.states:
+            live = self.shown is None and self.pilot.state in ACTIVE
+            self.evidence.want(run, step, self.selected, live=live)
+        self.evidence.tick()
+        publish.put(self.state, "evidence", self.evidence.state)
+
+    def _publish_status(self) -> None:
+        run, wanted = self.pilot.run, self.pilot.wanted
+        live = self.hub.engine.states.get(run) if run is not None else None
+        steps = int(wanted.steps) if wanted is not None else 0
+        publish.put(self.state, "status", publish.status(run, self.pilot.reader, live, self.pilot.busy, steps))
+
+    def _follow(self, run: str, reader: RunReader) -> None:
+        """Knobs that another page turned on the same run move here too."""
+        log = reader.knobs()
+        if len(log) > self._knobs and self.pilot.wanted is not None:
+            changes = {name: value for _, name, value in log[self._knobs :] if name in HOT}
+            self._knobs = len(log)
+            self.pilot.follow(changes)
+            self._show_controls()
+
+    def _adopted(self) -> None:
+        """Another run is shown, or more is known about it."""
+        wanted, run = self.pilot.wanted, self.pilot.run
+        self.controls.offer_models(model_groups(self.pilot.models))
+        if wanted is None:
+            return
+        description = self.pilot.description
+        if description is not None:
+            self.controls.offer_layers([layer["path"] for layer in description["layers"]])
+        self._show_controls()
+        reader = self.pilot.reader
+        spec = reader.spec if reader is not None else wanted
+        if run != self._on_show:
+            self._on_show = run
+            self._knobs = len(reader.knobs()) if reader is not None else 0
+            self.shown = None
+            if self.selected not in spec.channels:
+                self.selected = spec.channels[0]
+            self.curves.show(spec.channels, self.selected)
+            self.evidence.clear()
+            self.stream.forget()
+            publish.put(self.state, "kept", "")
+            publish.put(self.state, "evidence", "")
+            publish.put(self.state, "notice", "")
+            self._slow_due = 0.0
+        parent = reader.meta.get("parent") if reader is not None else None
+        publish.put(self.state, "run", publish.run(run, spec, description, parent))
+        publish.put(self.state, "shown", {"channel": self.selected, "step": self.shown})
+
+    def _show_controls(self) -> None:
+        wanted = self.pilot.wanted
+        if wanted is None:
+            return
+        self.controls.show(
+            preset=wanted.preset, model=wanted.model, layer=wanted.layer, objective=wanted.objective,
+            filters=format_channels(wanted.channels),
+        )  # fmt: skip
+        self.controls.show_values({name: getattr(wanted, name) for name in PARAMS})
+        publish.put(self.state, "address", encode(wanted, self.pilot.run))
+
+    # -- what is asked -------------------------------------------------------------------------------------
+
+    def tell(self, notice: Mapping[str, Any]) -> None:
+        """Show a notice."""
+        publish.put(self.state, "notice", notice)
+
+    def dismiss(self, ident: int) -> None:
+        """The user has read a notice."""
+        if self.state.notice and json.loads(self.state.notice)["id"] == ident:
+            publish.put(self.state, "notice", "")
+
+    def select(self, channel: int) -> None:
+        """Another filter is looked at closely."""
+        if self.pilot.reader is not None and channel in self.pilot.reader.spec.channels:
+            self.selected = channel
+            self.curves.select(channel)
+            publish.put(self.state, "shown", {"channel": self.selected, "step": self.shown})
+
+    def scrub(self, step: int | None, channel: int | None = None) -> None:
+        """Another step is looked at; None is live."""
+        self.shown = step
+        if channel is not None and channel != self.selected:
+            self.select(channel)
+
+    def _control(self, name: str, value: Any) -> None:
+        if name in PARAMS:
+            self.pilot.set(name, value)
+            if self.pilot.wanted is not None:
+                publish.put(self.state, "address", encode(self.pilot.wanted, self.pilot.run))
+        elif name == "dice":
+            self.dice()
+        else:
+            self.pilot.ask(name, value)
+
+    def dice(self) -> None:
+        """Other filters at random."""
+        wanted, description = self.pilot.wanted, self.pilot.description
+        if wanted is None or description is None:
+            return
+        try:
+            self.pilot.ask("filters", target.dice(wanted, description))
+        except VizcoreError as error:
+            self.tell(notices.from_error(error))
+
+    def _intent(self, attribute: str, old: str, new: str) -> None:
+        try:
+            intents.carry_out(self, new)
+        except VizcoreError as error:
+            self.tell(notices.from_error(error))
+        except Exception as error:
+            self.tell(notices.from_error(error))
+
+
+def model_groups(models: list[Any]) -> dict[str, list[str]]:
+    """Names of networks under headings: shipped, at hand, to be fetched."""
+    groups: dict[str, list[str]] = {"Bundled": [], "On this disk": [], "Fetched when chosen": []}
+    for entry in models:
+        fields = entry if isinstance(entry, dict) else vars(entry)
+        heading = (
+            "Bundled"
+            if fields["source"] == "bundled"
+            else "On this disk"
+            if fields["on_disk"]
+            else "Fetched when chosen"
+        )
+        groups[heading].append(entry_name(entry))
+    return {heading: names for heading, names in groups.items() if names}
+
+
+def open_page(doc: Document, hub: Hub, clock: Callable[[], float] = time.monotonic) -> Page:
+    """Build the page of one visit into ``doc``."""
+    context = doc.session_context
+    arguments = context.request.arguments if context is not None and context.request is not None else {}
+    page = Page(doc, hub, decode(arguments), clock)
+    doc.title = "vizcore"
+    doc.template_variables.update({"version": str(int(hub.started))})
+    doc.config.reconnect_session = False  # loses pictures in Bokeh 3.9; the page reloads instead
+    doc.config.notify_connection_status = False
+    stream, curves = page.stream, page.curves
+    page.controls.root.tags = [stream.live, stream.flow, page.state, page.asked]  # part of the document, without a view
+    doc.add_root(page.controls.root)
+    doc.add_root(curves.figure)
+    _attach(doc, page)
+    doc.on_event("document_ready", lambda _: page.ready())
+    doc.on_event("connection_lost", lambda _: page.lost())
+    doc.on_session_destroyed(lambda _context, page=page: page.close())
+    return page
+
+
+def _attach(doc: Document, page: Page) -> None:
+    """The calls into the page's own script; a page without it still acknowledges."""
+    live, flow, state = page.stream.live, page.stream.flow, page.state
+    flow.js_on_change("sent", CustomJS(args={"live": live, "flow": flow}, code="""
+        if (window.vizcore?.update) window.vizcore.update(live, flow)
+        else requestAnimationFrame(() => requestAnimationFrame(() => { flow.ack = flow.sent }))
+    """))  # fmt: skip
+    for name in PROPERTIES:
+        state.js_on_change(name, CustomJS(args={"page": state}, code=f"window.vizcore?.page?.('{name}', page.{name})"))
+    models = {
+        "live": live, "flow": flow, "page": state, "ask": page.asked, "scores": page.curves.scores,
+        "marks": page.curves.marks, "cursor": page.curves.cursor, "figure": page.curves.figure,
+    }  # fmt: skip
+    names = ", ".join(models)
+    doc.js_on_event(
+        "document_ready", CustomJS(args=models, code=f"window.vizcore?.ready?.({{doc: page.document, {names}}})")
+    )
+    doc.js_on_event("connection_lost", CustomJS(code="window.vizcore?.lost?.()"))
