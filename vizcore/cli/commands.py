@@ -1,0 +1,211 @@
+"""What each command takes and gives.  torch is imported only by the commands that need it."""
+
+from __future__ import annotations
+
+from itertools import repeat
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+
+import vizcore
+from vizcore.cli import console
+from vizcore.cli.console import Result
+from vizcore.cli.flags import chosen, with_parameters
+from vizcore.errors import SpecError
+from vizcore.spec import format_channels, to_dict
+
+MODEL_HELP = (
+    "A bundled or torchvision network (see vizcore models), timm:NAME, a weights file with --arch, "
+    "or package.module:factory, which runs your code."
+)
+
+Model = Annotated[str, typer.Argument(help=MODEL_HELP, show_default=False)]
+Arch = Annotated[str | None, typer.Option(metavar="NAME", help="The architecture of a weights file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+
+app = typer.Typer(
+    name="vizcore",
+    help="See what the filters of a convolutional network look for.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+runs = typer.Typer(help="The runs that are kept on disk.")
+app.add_typer(runs, name="runs")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vizcore {vizcore.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def vizcore_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """See what the filters of a convolutional network look for."""
+
+
+@app.command()
+def models(json: Json = False) -> Result:
+    """List what can be loaded, from where, and whether the weights are on this disk."""
+    from vizcore.zoo.load import models as all_models
+
+    keys = ("name", "source", "on_disk", "classes", "size", "channels")
+    entries = [{key: getattr(entry, key) for key in keys} for entry in all_models()]
+    view = console.table(
+        "name", "source", "on disk", "classes", "size", "channels", numbers=("classes", "size", "channels")
+    )
+    for entry in entries:
+        view.add_row(*(console.cell(entry[key]) for key in keys))
+    return Result({"models": entries}, view)
+
+
+@app.command()
+def layers(
+    model: Model,
+    arch: Arch = None,
+    size: Annotated[
+        int | None, typer.Option(metavar="PX", help="The picture's size; the network's own if not given.")
+    ] = None,
+    search: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only the layers with this text in their path or kind.")
+    ] = "",
+    json: Json = False,
+) -> Result:
+    """List the layers of a network: path, kind, channels, size of the output, receptive field."""
+    from vizcore.cli.render import open_network
+    from vizcore.layers import list_layers
+    from vizcore.layers import search as matching
+
+    found = list_layers(open_network(model, arch), size)
+    keys = ("path", "kind", "channels", "height", "width", "receptive_field")
+    entries = [{key: getattr(layer, key) for key in keys} for layer in (matching(found, search) if search else found)]
+    view = console.table(
+        "layer", "kind", "channels", "height", "width", "receptive field", numbers=(*keys[2:], "receptive field")
+    )
+    for entry in entries:
+        view.add_row(*(console.cell(entry[key]) for key in keys))
+    return Result({"layers": entries}, view)
+
+
+@app.command()
+@with_parameters
+def render(
+    model: Model,
+    layer: Annotated[str, typer.Argument(help="A layer, as vizcore layers lists them.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the pictures go to.", show_default=False)],
+    channels: Annotated[
+        str | None, typer.Option(metavar="LIST", help='Filters, such as "0-15, 40"; the first 16 if not given.')
+    ] = None,
+    preset: Annotated[str, typer.Option(metavar="NAME", help="The preset to start from.")] = "Crisp",
+    objective: Annotated[
+        str, typer.Option(metavar="TEXT", help="channel, neuron, layer, class, direction, or a sum of them.")
+    ] = "channel",
+    arch: Arch = None,
+    knobs: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any parameter below; may be repeated.")
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="One thread and fp32: the same pictures, bit by bit, each time.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Keep the run, with its history, in the run library.")
+    ] = True,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads of the CPU; all cores if not given.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
+    json: Json = False,
+    **parameters: Any,
+) -> Result:
+    """Ascend filters and write one picture for each, with its recipe inside, and a contact sheet."""
+    from vizcore.cli import render as job
+
+    values = chosen(knobs or [], parameters)
+    order = job.Order(model, layer, channels, preset, objective, arch, values)
+    return job.render(order, job.Setting(out, exact, keep, threads, device))
+
+
+@runs.command("list")
+def runs_list(json: Json = False) -> Result:
+    """List the runs in the library, the newest first, and those whose file is damaged."""
+    from vizcore.runs import Library
+
+    keys = ("id", "model", "layer", "channels", "steps", "state", "bytes", "parent", "created")
+    listing = Library().scan()
+    entries = [{key: info.to_dict()[key] for key in keys} for info in listing.runs]
+    columns = ("run", "model", "layer", "filters", "steps", "state", "size")
+    view = console.table(*columns, numbers=("steps", "size"))
+    for e in entries:
+        filters, size = format_channels(e["channels"]), console.size(e["bytes"])
+        view.add_row(*map(console.cell, (e["id"], e["model"], e["layer"], filters, e["steps"], e["state"], size)))
+    for run, reason in listing.damaged.items():
+        view.add_row(run, console.cell(reason), "", "", "", "damaged", "")
+    damaged = [{"id": run, "reason": reason} for run, reason in listing.damaged.items()]
+    return Result({"runs": entries, "damaged": damaged}, view)
+
+
+@runs.command("show")
+def runs_show(
+    run: Annotated[str, typer.Argument(help="The run's id, or a run file.", show_default=False)],
+    json: Json = False,
+) -> Result:
+    """Show one run: its spec, how far it came, its scores, and where knobs were turned."""
+    from vizcore.history import RunReader, kept_ranges
+    from vizcore.runs import SUFFIX, Library
+
+    path = Path(run)
+    if path.suffix != SUFFIX and not path.is_file():
+        path = Library().path(run)
+    with RunReader(path) as reader:
+        steps, scores, _ = reader.scores()
+        spans = zip(*(scores[0], scores[-1], scores.max(0)), strict=True) if len(steps) else repeat((None,) * 3)
+        filters = [
+            {"channel": channel, "first": first, "last": last, "best": best, "status": status}
+            for channel, (first, last, best), status in zip(
+                reader.spec.channels, spans, reader.statuses(), strict=False
+            )
+        ]
+        data = {
+            "id": path.stem,
+            "state": reader.state,
+            "step": steps[-1] if len(steps) else None,
+            "kept": kept_ranges(reader.steps()),
+            "spec": to_dict(reader.spec),
+            "knobs": [{"step": step, "name": name, "value": value} for step, name, value in reader.knobs()],
+            "filters": filters,
+            **{key: reader.meta.get(key) for key in ("parent", "created", "weights_hash", "environment")},
+        }
+    data = console.plain(data)
+    return Result(data, _run_view(data))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve() -> None:
+    """Start the dashboard (its own options: vizcore serve --help)."""
+    raise SpecError("serve comes first on the command line.", "Run vizcore serve --help.")
+
+
+def _run_view(data: dict[str, Any]) -> RenderableType:
+    spec = data["spec"]
+    kept = ", ".join(
+        f"{a}-{b}" + (f" each {gap}" if gap > 1 else "") if a != b else f"{a}" for a, b, gap in data["kept"]
+    )
+    facts = console.table("", "")
+    facts.show_header = False
+    rows = {"run": data["id"], "state": data["state"], "at step": data["step"], "steps with pictures": kept}
+    rows |= {key: spec[key] for key in ("model", "layer", "objective", "preset", "size", "steps", "seed")}
+    for key, value in rows.items():
+        facts.add_row(f"[dim]{key}[/]", console.cell(value))
+    columns = ("filter", "first score", "last score", "best", "status")
+    scores = console.table(*columns, numbers=columns[:4])
+    for item in data["filters"]:
+        scores.add_row(*map(console.cell, item.values()))
+    turns = [f"  {turn['name']} = {turn['value']} from step {turn['step']}" for turn in data["knobs"]]
+    return Group(facts, "", scores, *(["", "knobs turned", *turns] if turns else []))
