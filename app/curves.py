@@ -52,7 +52,7 @@ class Curves:
             name="curves", height=180, sizing_mode="stretch_width", tools="", toolbar_location=None, min_border=4,
             background_fill_color=None, border_fill_color=None, outline_line_color=None,
             x_range=Range1d(0, 1), y_range=Range1d(0, 1),
-            html_attributes={"data-testid": "curves", "role": "img", "aria-label": "Scores of the filters over the steps"},
+            html_attributes={"data-testid": "curves", "role": "img", "aria-label": "Scores over the steps"},
         )  # fmt: skip
         plot.xaxis.axis_label = "step"
         plot.yaxis.axis_label = "score"
