@@ -1,0 +1,17 @@
+"""The process in which torch runs, and its handle in everybody else's.
+
+::
+
+    Engine (client)  ──commands──►  worker.main (spawned child)  ──frames──►  run file
+          ▲                              │
+          └────── replies, states ───────┘
+
+``protocol`` says what crosses the pipe, ``client`` is the handle (no torch), ``worker`` takes commands between
+steps, ``scheduler`` says whose step is next, ``task`` is one run, ``networks`` the loaded networks, ``owner`` who
+computes a run file, ``failures`` turns exceptions into sentences, ``devices`` chooses where to compute.
+"""
+
+from vizcore.engine.client import Engine
+from vizcore.engine.protocol import RunState
+
+__all__ = ["Engine", "RunState"]

@@ -1,0 +1,362 @@
+"""The child process: takes commands between steps and gives every run its turn."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+import torch
+
+from vizcore import evidence
+from vizcore import spec as specs
+from vizcore.ascent import ascend
+from vizcore.engine.devices import choose, set_threads
+from vizcore.engine.failures import explain, logger
+from vizcore.engine.networks import Networks
+from vizcore.engine.protocol import Config, Event, RunState
+from vizcore.engine.scheduler import Scheduler
+from vizcore.engine.task import Bench, Task
+from vizcore.errors import EngineError, VizcoreError
+from vizcore.history import decode
+from vizcore.runs import Library
+from vizcore.spec import RunSpec
+from vizcore.zoo.load import Network
+
+LATER: Final = object()
+"""What a command returns whose reply comes by itself."""
+
+Job = Callable[[], Any]
+Message = tuple[int, Job]  # whom to answer (0: nobody), and what to do
+
+
+class Worker:
+    """The engine's side of the pipe.
+
+    Networks are loaded in a thread beside the steps; everything that computes happens in the main thread, one
+    thing after the other, because two passes through one network would meet in its hooks.
+    """
+
+    def __init__(self, pipe: Connection, config: Config, begin: float) -> None:
+        self._pipe = pipe
+        self._config = config
+        self._sending = threading.Lock()
+        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._begin = begin
+        self._tasks: dict[str, Task] = {}
+        self._scheduler = Scheduler()
+        self._closing = False
+        self._warm = False
+        self._late: set[int] = set()
+
+    def serve(self) -> None:
+        """Compute until the pipe ends or ``close`` comes; does not return."""
+        library = Library(self._config.home)
+        log = logger(library.home)
+        try:
+            threads = set_threads(self._config.exact)
+            device = choose(self._config.device)
+        except VizcoreError as error:
+            self._fatal(error)
+            return
+        self._bench = Bench(library, device, self._config.exact, self._publish, log)
+        self._networks = Networks(device, self._note, self._config.networks)
+        self._loader = ThreadPoolExecutor(1, "vizcore-load")
+        threading.Thread(target=self._listen, name="vizcore-commands", daemon=True).start()
+        seconds = time.perf_counter() - self._begin
+        log.info("ready on %s with %d threads after %.1f s", device, threads, seconds)
+        self._send(("ready", {"device": device, "threads": threads, "torch": torch.__version__, "seconds": seconds}))
+        try:
+            while not self._closing:
+                self._round()
+        finally:
+            for task in self._tasks.values():
+                self._guarded(task.release)
+            logging.shutdown()
+            os._exit(0)  # a download in the loading thread must not keep a process that nobody wants
+
+    def _fatal(self, error: VizcoreError) -> None:
+        """Refuse every command with ``error``: starting again would not help."""
+        self._send(("fatal", error.to_dict()))
+
+    # The loop --------------------------------------------------------------------------------------------------
+
+    def _round(self) -> None:
+        for task in self._tasks.values():
+            task.rest_if_unwatched()
+        ready = [run for run, task in self._tasks.items() if task.ready]
+        self._commands(wait=not ready)
+        run = self._scheduler.pick(run for run, task in self._tasks.items() if task.ready)
+        if run is None or self._closing:
+            return
+        begin = time.perf_counter()
+        task = self._tasks[str(run)]
+        task.turn()
+        self._scheduler.charge(run, time.perf_counter() - begin)
+        if not task.ready:
+            self._let_go()
+
+    def _commands(self, wait: bool) -> None:
+        """Everything that has come; if ``wait``, the first of it is waited for, at no cost."""
+        while not self._closing:
+            try:
+                message = self._inbox.get(block=wait)
+            except queue.Empty:
+                return
+            wait = False
+            if message is None:
+                self._closing = True
+            else:
+                self._answer(*message)
+
+    def _answer(self, number: int, job: Job) -> None:
+        error: VizcoreError | None = None
+        value: Any = None
+        try:
+            value = job()
+        except Exception as failure:
+            error = explain(failure, self._bench.log)
+        if error is not None:
+            self._free()
+            self._reply_error(number, error)
+        elif value is not LATER:
+            self._reply(number, value)
+
+    def _guarded(self, job: Job) -> None:
+        try:
+            job()
+        except Exception as failure:
+            explain(failure, self._bench.log)
+
+    def _free(self) -> None:
+        if self._bench.device == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
+
+    def _let_go(self) -> None:
+        """Release the runs that have idled longest when too many hold memory."""
+        live = [task for task in self._tasks.values() if task.live]
+        idle = sorted((task for task in live if not task.ready), key=lambda task: task.used)
+        for task in idle[: max(len(live) - self._config.live, 0)]:
+            self._guarded(task.release)
+        self._free()
+
+    # The pipe --------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """In its own thread: the pipe is always read, so that neither side can block the other."""
+        while True:
+            try:
+                number, command, arguments = self._pipe.recv()
+            except (EOFError, OSError):
+                break
+            self._inbox.put((number, self._job(number, command, arguments)))
+        self._inbox.put(None)
+        time.sleep(5.0)  # for the step and the files; then whatever hangs has had its time
+        os._exit(1)
+
+    def _job(self, number: int, command: str, arguments: dict[str, Any]) -> Job:
+        if command == "close":
+            return self._close
+        handler = self._handlers().get(command)
+        return lambda: handler(number, **arguments) if handler else None
+
+    def _close(self) -> object:
+        self._closing = True
+        return LATER
+
+    def _send(self, event: Event) -> None:
+        with self._sending:
+            try:
+                self._pipe.send(event)
+            except OSError:
+                self._inbox.put(None)
+
+    def _reply(self, number: int, value: Any) -> None:
+        if number:
+            self._send(("reply", number, value))
+
+    def _reply_error(self, number: int, error: VizcoreError) -> None:
+        if number:
+            self._send(("error", number, error.to_dict()))
+
+    def _publish(self, state: RunState) -> None:
+        self._send(("state", state.to_dict()))
+
+    def _note(self, model: str, note: str | None) -> None:
+        self._send(("loading", model, note))
+
+    # Commands --------------------------------------------------------------------------------------------------
+
+    def _handlers(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "models": lambda number: self._networks.models(),
+            "describe": self._describe,
+            "begin": self._begin_run,
+            "resume": self._resume,
+            "restore": self._restore,
+            "pause": self._pause,
+            "step": self._step,
+            "stop": self._stop,
+            "knob": self._knob,
+            "evidence": self._evidence,
+            "watch": self._watch,
+            "unwatch": self._unwatch,
+        }
+
+    def _with_network(self, number: int, model: str, arch: str | None, then: Callable[[Network], Any]) -> Any:
+        """``then(network)`` at once if it is loaded, else when the loading thread has it."""
+        network = self._networks.ready(model, arch)
+        if network is not None:
+            return then(network)
+
+        def fetch() -> None:
+            try:
+                network = self._networks.get(model, arch)
+            except Exception as failure:
+                error = explain(failure, self._bench.log)
+
+                def refuse() -> None:
+                    raise error
+
+                self._inbox.put((number, refuse))
+            else:
+                self._inbox.put((number, lambda: then(network)))
+
+        self._loader.submit(fetch)
+        return LATER
+
+    def _with_live(self, number: int, task: Task, then: Callable[[], Any]) -> Any:
+        if task.live:
+            return then()
+
+        def enliven(network: Network) -> Any:
+            task.enliven(network)
+            value = then()
+            self._let_go()
+            return value
+
+        return self._with_network(number, task.spec.model, task.spec.arch, enliven)
+
+    def _task(self, run: str) -> Task:
+        task = self._tasks.get(run)
+        if task is None:
+            task = self._tasks[run] = Task.stored(run, self._bench)
+        return task
+
+    def _describe(self, number: int, model: str, arch: str | None) -> Any:
+        def then(network: Network) -> dict[str, Any]:
+            description = self._networks.describe(network)
+            if not self._warm:
+                self._inbox.put((0, lambda: self._warm_up(model, arch, network, description["default_size"])))
+            return description
+
+        return self._with_network(number, model, arch, then)
+
+    def _warm_up(self, model: str, arch: str | None, network: Network, size: int) -> None:
+        """Two steps of what is shown first, so that the first visitor does not wait for kernels to be chosen."""
+        card = network.card
+        if self._warm or self._tasks or not card.showcase_layer:
+            return
+        self._warm = True
+        ascent = ascend(
+            RunSpec(model, card.showcase_layer, card.showcase_channels[:16], arch=arch, size=size),
+            network, device=self._bench.device, exact=self._bench.exact,
+        )  # fmt: skip
+        next(ascent)
+        next(ascent)
+
+    def _begin_run(self, number: int, spec: dict[str, Any], keep: bool, parent: tuple[str, int] | None) -> Any:
+        wanted = specs.from_dict(spec)
+
+        def then(network: Network) -> str:
+            task = Task.begin(wanted, network, self._bench, parent)
+            task.keep = keep
+            self._tasks[task.run] = task
+            task.publish(now=True)
+            self._let_go()
+            return task.run
+
+        return self._with_network(number, wanted.model, wanted.arch, then)
+
+    def _resume(self, number: int, run: str, keep: bool = False) -> Any:
+        task = self._task(run)
+        task.keep = task.keep or keep
+        if not task.live:
+            task.state = "loading"
+            task.publish(now=True)
+        return self._with_live(number, task, task.go)
+
+    def _restore(self, number: int, run: str, state: str | None, viewers: list[str], keep: bool) -> Any:
+        """Take up a run of a child that was killed."""
+        task = self._task(run)
+        task.viewers, task.keep = set(viewers), keep
+        if state == "running":
+            return self._resume(number, run)
+        if state == "resting":
+            task.state = "resting"
+        task.publish(now=True)
+        return None
+
+    def _pause(self, number: int, run: str) -> Any:
+        task = self._task(run)
+        step = task.pause()
+        self._reply(number, step)  # before the files: who pauses must not wait for them
+        task.settle()
+        return LATER
+
+    def _step(self, number: int, run: str, n: int) -> Any:
+        task = self._task(run)
+        if task.state == "running":
+            raise EngineError("The run is not paused.", "Pause it, then take single steps.")
+        if not 1 <= n <= 8192:
+            raise EngineError("The number of steps is not between 1 and 8192.", "Take for example 1 step.")
+
+        def then() -> object:
+            task.pause()
+            task.advance(n, lambda step: self._reply(number, step))
+            return LATER
+
+        return self._with_live(number, task, then)
+
+    def _stop(self, number: int, run: str) -> int:
+        task = self._task(run)
+        step = task.pause()
+        task.keep = False
+        task.viewers.clear()
+        task.release()
+        del self._tasks[run]
+        return step
+
+    def _knob(self, number: int, run: str, name: str, value: object) -> Any:
+        task = self._task(run)
+        return self._with_live(number, task, lambda: task.knob(name, value))
+
+    def _evidence(self, number: int, run: str, step: int, channel: int) -> Any:
+        with self._bench.library.open(run) as reader:
+            spec, stored = reader.spec, reader.frame(step, channel)
+        if stored is None:
+            raise EngineError(f"The picture of step {step} was not kept.", "Choose a step that the slider shows.")
+        image = decode(stored)
+        return self._with_network(
+            number, spec.model, spec.arch, lambda network: evidence.of(network, image, spec.layer, channel)
+        )
+
+    def _watch(self, number: int, run: str, viewer: str) -> Any:
+        task = self._task(run)
+        task.watch(viewer)
+        if task.state == "resting":
+            return self._with_live(number, task, lambda: (task.go(), None)[1])
+        task.publish(now=True)
+        return None
+
+    def _unwatch(self, number: int, run: str, viewer: str) -> None:
+        if run in self._tasks:
+            self._tasks[run].unwatch(viewer)

@@ -1,0 +1,20 @@
+"""Where the child process begins; imports torch only once it is the child."""
+
+from __future__ import annotations
+
+import signal
+import time
+from multiprocessing.connection import Connection
+
+from vizcore.engine.protocol import Config
+
+
+def main(pipe: Connection, config: Config) -> None:
+    """Serve commands until the pipe ends, which it does also when the parent is killed."""
+    begin = time.perf_counter()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    from vizcore.engine.worker import Worker
+
+    Worker(pipe, config, begin).serve()
