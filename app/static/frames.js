@@ -1,0 +1,114 @@
+// Pictures as they are stored: the packed format, a bounded cache, decoding.
+
+const MAX_BYTES = 96 * 2 ** 20 // of stored pictures
+const MAX_PIXELS = 24 * 2 ** 20 // of decoded pictures, 96 MiB
+
+/** Reads the packed format: uint32 length of a JSON header, the header, the stored bytes of each picture. */
+export function unpack(bytes) {
+  const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)
+  const header = JSON.parse(new TextDecoder().decode(bytes.slice(4, 4 + size)))
+  const items = new Map()
+  for (const item of header.items) {
+    const start = 4 + size + item.offset
+    items.set(item.channel, {
+      score: item.score,
+      status: item.status,
+      blob: new Blob([bytes.slice(start, start + item.length)], { type: item.type }),
+      bitmap: null,
+    })
+  }
+  return { step: header.step, items, bytes: bytes.byteLength, pixels: 0, closed: false }
+}
+
+function decode(frame, item) {
+  // Exactly the stored numbers: no colour management, no premultiplication.
+  item.bitmap ??= createImageBitmap(item.blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" }).then((bitmap) => {
+    if (frame.closed) bitmap.close()
+    else frame.pixels += bitmap.width * bitmap.height
+    return bitmap
+  })
+  return item.bitmap
+}
+
+/** Frames of one run by step; forgets the ones used longest ago. */
+export class Frames {
+  constructor(run) {
+    this.run = run
+    this.frames = new Map() // in order of use
+    this.pending = new Map()
+  }
+
+  /** A frame that came live. */
+  put(frame) {
+    if (!this.frames.has(frame.step)) this.frames.set(frame.step, frame)
+    this.trim(frame)
+  }
+
+  /** The frame of a kept step, null if the server has none (any more). */
+  async get(step) {
+    const known = this.frames.get(step)
+    if (known) {
+      this.frames.delete(step)
+      this.frames.set(step, known)
+      return known
+    }
+    if (!this.pending.has(step)) this.pending.set(step, this.fetch(step).finally(() => this.pending.delete(step)))
+    return this.pending.get(step)
+  }
+
+  async fetch(step) {
+    const answer = await fetch(`frames/${encodeURIComponent(this.run)}/${step}`)
+    if (answer.status === 404) return null
+    if (!answer.ok) throw new Error(`the server answers ${answer.status}`)
+    const frame = unpack(new Uint8Array(await answer.arrayBuffer()))
+    this.put(frame)
+    return frame
+  }
+
+  /** Decoded pictures of some channels: Map channel -> {bitmap, score, status}. */
+  async bitmaps(frame, channels) {
+    const wanted = channels.filter((channel) => frame.items.has(channel))
+    const found = await Promise.all(
+      wanted.map(async (channel) => {
+        const item = frame.items.get(channel)
+        return [channel, { bitmap: await decode(frame, item), score: item.score, status: item.status }]
+      }),
+    )
+    return new Map(found)
+  }
+
+  /** Fetches (and decodes, for `channels`) in the background; failures are of no interest here. */
+  prefetch(steps, channels) {
+    for (const step of steps) {
+      this.get(step)
+        .then((frame) => frame && this.bitmaps(frame, channels))
+        .catch(() => {})
+    }
+  }
+
+  trim(newest) {
+    let stored = 0
+    let pixels = 0
+    for (const frame of this.frames.values()) {
+      stored += frame.bytes
+      pixels += frame.pixels
+    }
+    for (const frame of this.frames.values()) {
+      if (frame === newest || (stored <= MAX_BYTES && pixels <= MAX_PIXELS)) break
+      stored -= frame.bytes
+      pixels -= frame.pixels
+      this.frames.delete(frame.step)
+      close(frame)
+    }
+  }
+
+  clear() {
+    for (const frame of this.frames.values()) close(frame)
+    this.frames.clear()
+  }
+}
+
+function close(frame) {
+  frame.closed = true
+  for (const item of frame.items.values()) item.bitmap?.then((bitmap) => bitmap.close()).catch(() => {})
+}
