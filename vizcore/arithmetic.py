@@ -41,7 +41,7 @@ def like(module: nn.Module, device: torch.device) -> None:
 
 @contextlib.contextmanager
 def arithmetic(precision: str, device: torch.device, exact: bool) -> Iterator[None]:
-    """Within this context the network computes in ``precision``; ``exact`` also means one thread and repeatable kernels."""
+    """Within this context the network computes in ``precision``; ``exact``: on one thread, with repeatable kernels."""
     with contextlib.ExitStack() as stack:
         if exact:
             stack.callback(torch.set_num_threads, torch.get_num_threads())

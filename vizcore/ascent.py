@@ -1,6 +1,7 @@
 """The one loop: gradient ascent on a batch of pictures, a generator of frames.
 
-Frame ``k`` shows the pictures *before* update ``k`` and their scores; a run of ``steps`` updates has frames 0 to ``steps``.
+Frame ``k`` shows the pictures *before* update ``k`` and their scores; a run of ``steps`` updates has frames 0 to
+``steps``.
 Nothing here prints, sleeps, writes or knows who looks on.  To stop, do not ask for the next frame.
 """
 
@@ -20,7 +21,7 @@ from vizcore import objectives, penalties, transforms
 from vizcore.arithmetic import arithmetic, choose_precision, like
 from vizcore.errors import SpecError
 from vizcore.images import Fourier, Image, Pixels
-from vizcore.layers import Cut
+from vizcore.layers import Cut, find_layer
 from vizcore.objectives import Objective
 from vizcore.optimizers import Adam, PlainAscent, rate_of
 from vizcore.params import Value
@@ -218,7 +219,7 @@ class Ascent(Iterator[Frame]):
 
 @dataclass
 class _Look:
-    """What one forward and backward pass found; gradients are of the loss, first of the parameter, then of the canvas."""
+    """What one forward and backward pass found; gradients are of the loss, by the parameter, then by the canvas."""
 
     picture: Tensor
     scores: Tensor
@@ -254,6 +255,8 @@ def check(spec: RunSpec, network: Network, objective: Objective, cut: Cut, devic
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
+        if spec.layer:
+            find_layer(network, spec.layer, spec.size)  # says which size would do
         hint = f"Raise the size; the network was made for {network.card.size} px."
         raise SpecError(f"A picture of {spec.size} px is too small for layer {spec.layer!r}.", hint) from error
     objective.check(activations)
@@ -268,7 +271,7 @@ def _start(spec: RunSpec, network: Network, device: torch.device) -> Image:
 
 def _bytes(picture: Tensor) -> Tensor:
     """``[N, H, W, C]`` uint8 of a picture in [0, 1], rounded; what is not a number becomes 0."""
-    return (picture * 255 + 0.5).nan_to_num_(0).clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return picture.mul(255).add_(0.5).nan_to_num_(0).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def _like_rows(rows: Tensor, x: Tensor) -> Tensor:

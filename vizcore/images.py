@@ -32,8 +32,8 @@ class Pixels:
         mean: of the network's data, per colour.
     """
 
-    def __init__(self, channels: Sequence[int], shape: tuple[int, int, int], start: float, seed: int, mean: Sequence[float],
-                 device: torch.device) -> None:  # fmt: skip
+    def __init__(self, channels: Sequence[int], shape: tuple[int, int, int], start: float, seed: int,
+                 mean: Sequence[float], device: torch.device) -> None:  # fmt: skip
         noise = np.stack([stream(seed, channel, START).standard_normal(shape, np.float32) for channel in channels])
         self.parameter = torch.from_numpy(start * noise).to(device, torch.float32).requires_grad_()
         self._mean = torch.tensor(mean, device=device, dtype=torch.float32)[:, None, None]
@@ -54,7 +54,7 @@ class Pixels:
     def render(self) -> Tensor:
         """The picture in [0, 1], with gradient."""
         self.settle()
-        return self.picture(self.canvas()).clamp(0, 1)
+        return self.picture(self.canvas())
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -68,7 +68,7 @@ class Pixels:
 
     @torch.no_grad()
     def blur(self, sigma: float) -> None:
-        """Smooth the canvas by a Gaussian of ``sigma`` px, mirrored at the edge."""
+        """Smooth the canvas by a Gaussian of ``sigma`` px (above 0), mirrored at the edge."""
         height, width = self.parameter.shape[2:]
         device = self.parameter.device
         rows, columns = gaussian(height, sigma, device), gaussian(width, sigma, device)
@@ -143,7 +143,7 @@ Image = Pixels | Fourier
 
 @functools.lru_cache(maxsize=16)
 def gaussian(size: int, sigma: float, device: torch.device) -> Tensor:
-    """The matrix ``[size, size]`` that smooths a line as ``scipy.ndimage.gaussian_filter`` does (4 sigma wide, mirrored)."""
+    """The matrix ``[size, size]`` that smooths a line as ``scipy.ndimage.gaussian_filter``: 4 sigma wide, mirrored."""
     radius = int(4 * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)

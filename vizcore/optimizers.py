@@ -46,7 +46,7 @@ class PlainAscent:
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015, algorithm 1) with the usual β = (0.9, 0.999), ε = 1e-8; the step number is its only clock."""
+    """Adam (Kingma & Ba 2015, algorithm 1), β = (0.9, 0.999), ε = 1e-8; the step number is its only clock."""
 
     BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 

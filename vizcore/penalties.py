@@ -52,7 +52,10 @@ def _without_small(x: Tensor, size: Tensor, percent: float) -> Tensor:
 
 
 def percentile(x: Tensor, percent: float) -> Tensor:
-    """The percentile ``[N]`` of each row of ``x`` ``[N, ...]``, linear between ranks (:func:`torch.quantile` is bounded in size)."""
+    """The percentile ``[N]`` of each row of ``x`` ``[N, ...]``, linear between ranks.
+
+    (:func:`torch.quantile` would do, but for its limit of 16 million values.)
+    """
     rows = x.flatten(1)
     rank = percent / 100 * (rows.shape[1] - 1)
     below = int(rank)
@@ -64,7 +67,7 @@ def percentile(x: Tensor, percent: float) -> Tensor:
 def cost(picture: Tensor, mean: Tensor, knobs: Mapping[str, Value]) -> Tensor | None:
     """What total variation and L1 take off the score of each row ``[N]``, or None if both are 0.
 
-    Total variation is the sum of absolute differences between neighbours, L1 the sum of absolute distances from ``mean``.
+    Total variation is the sum of absolute differences between neighbours, L1 that of absolute distances from ``mean``.
     """
     total: Tensor | None = None
     if knobs["tv"]:

@@ -1,4 +1,4 @@
-"""Random numbers by address: equal (seed, channel, step), equal numbers, however often and in whatever batch they are drawn."""
+"""Random numbers by address: for equal (seed, channel, step) equal numbers, however often and in whatever batch."""
 
 from __future__ import annotations
 

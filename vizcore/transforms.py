@@ -70,9 +70,9 @@ def _crop(x: Tensor, shift: np.ndarray, pad: int) -> Tensor:
 
 
 def _affine(moves: Moves, before: Sequence[int], after: Sequence[int]) -> np.ndarray:
-    """``[N, 2, 3]`` float32 for :func:`torch.nn.functional.affine_grid`: where in the picture a pixel of the frame comes from.
+    """Where in the picture a pixel of the frame comes from: ``[N, 2, 3]`` for :func:`torch.nn.functional.affine_grid`.
 
-    In pixels from the centre, ``in = R(-turn) (out - shift) / zoom``; rows and columns are then in units of half the size.
+    In pixels from the centre, ``in = R(-turn) (out - shift) / zoom``; both are then in units of half the size.
     """
     angle = np.deg2rad(moves.turn)
     cos, sin = np.cos(angle) / moves.zoom, np.sin(angle) / moves.zoom
