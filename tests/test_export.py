@@ -145,17 +145,18 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    if fails == "write":
-        if not Path("/dev/full").exists():
-            pytest.skip("no /dev/full")
-        true_open = Path.open
-        monkeypatch.setattr(Path, "open", lambda path, mode: true_open(Path("/dev/full"), "wb"))
-    elif fails == "fsync":
-        monkeypatch.setattr(os, "fsync", full)
-    else:
-        monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(ExportError, match="disk is full"):
-        export.save_png(path, 255 - IMAGE, SPEC, 2)
+    with monkeypatch.context() as patch:
+        if fails == "write":
+            if not Path("/dev/full").exists():
+                pytest.skip("no /dev/full")
+            true_open = Path.open
+            patch.setattr(Path, "open", lambda path, mode: true_open(Path("/dev/full"), "wb"))
+        elif fails == "fsync":
+            patch.setattr(os, "fsync", full)
+        else:
+            patch.setattr(Path, "replace", full)
+        with pytest.raises(ExportError, match="disk is full"):
+            export.save_png(path, 255 - IMAGE, SPEC, 2)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 

@@ -72,6 +72,7 @@ class Pictures:
     size: int
     frames: int
     stored: int = 0  # bytes in the file, known once applied
+    dropped: bool = False  # the disk was full
 
     @property
     def precious(self) -> bool:

@@ -6,12 +6,13 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from vizcore.errors import StorageError, VizcoreError
 from vizcore.history import entries, schema
 from vizcore.history.entries import Barrier, Checkpoint, Entry, Pictures
-from vizcore.history.schema import PASSING
+from vizcore.history.schema import PASSING, REGULAR
 
 BATCH_FRAMES = 16  # a commit costs as much as some ten frames: a batch hides it,
 BATCH_SECONDS = 0.020  # and nobody waits longer than this for a picture
@@ -47,6 +48,8 @@ class Journal:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._bytes = entries.stored_bytes(self._connection)
+        with suppress(sqlite3.Error):  # left by a killed writer; a full disk may wait
+            entries.drop_passing(self._connection)
         self._thread = threading.Thread(target=self._run, name="vizcore-history", daemon=True)
         self._thread.start()
 
@@ -70,6 +73,17 @@ class Journal:
             self._queue.append(entry)
             self._changed.notify_all()
 
+    def keep(self, step: int, kept: int, pictures: Pictures | None = None) -> bool:
+        """Never drop the pictures of ``step``, stored or on their way; ``False`` if these were dropped already."""
+        with self._changed:
+            if pictures is not None:
+                pictures.kept = kept
+                if pictures.dropped:
+                    return False
+            self._queue.append(entries.Keep(step, kept))
+            self._changed.notify_all()
+            return True
+
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all entries were written or refused by the disk; ``False`` after ``timeout`` seconds."""
         barrier = Barrier()
@@ -86,6 +100,7 @@ class Journal:
             self._changed.notify_all()
         self._thread.join()
         try:
+            entries.drop_passing(self._connection)
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             self.error = self.error or schema.translate(error)
@@ -153,7 +168,12 @@ class Journal:
     def _apply(self, batch: list[Entry]) -> None:
         with schema.transaction(self._connection):
             for entry in batch:
-                entry.apply(self._connection)
+                if not self._late(entry):
+                    entry.apply(self._connection)
+
+    def _late(self, entry: Entry) -> bool:
+        """Regular when it was taken, but the stride has doubled since."""
+        return isinstance(entry, Pictures) and entry.kept == REGULAR and entry.step % self.stride != 0
 
     def _tidy(self, batch: list[Entry]) -> None:
         """Drop passing pictures that have had their time; thin a run that outgrew its bound."""
@@ -187,18 +207,18 @@ class Journal:
 
     def _hold_back(self, batch: list[Entry]) -> None:
         """Remember the precious entries for the next try, the newest first, within bounds."""
-        kept: list[Entry] = []
+        held: list[Entry] = []
         room, checkpoints = BACKLOG, 0
-        for entry in reversed(batch):
-            if not entry.precious or entry.size > room:
-                continue
-            if isinstance(entry, Checkpoint):
-                checkpoints += 1
-                if checkpoints > 1:
+        with self._changed:
+            for entry in reversed(batch):
+                checkpoints += isinstance(entry, Checkpoint)
+                if not entry.precious or entry.size > room or (isinstance(entry, Checkpoint) and checkpoints > 1):
+                    if isinstance(entry, Pictures):
+                        entry.dropped = True
                     continue
-            room -= entry.size
-            kept.append(entry)
-        self._backlog = kept[::-1]
+                room -= entry.size
+                held.append(entry)
+        self._backlog = held[::-1]
 
     def _release(self, batch: list[Entry]) -> None:
         with self._changed:

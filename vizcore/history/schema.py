@@ -93,7 +93,8 @@ def create(path: Path, meta: Mapping[str, str]) -> None:
     except OSError as error:
         raise storage_error(error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _publish(draft: Path, path: Path) -> None:

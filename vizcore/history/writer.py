@@ -23,7 +23,7 @@ from vizcore.history import codec, entries, schema, thinning
 from vizcore.history.codec import Pixels
 from vizcore.history.journal import Journal
 from vizcore.history.reader import RunReader
-from vizcore.history.schema import ALWAYS, PASSING, REGULAR
+from vizcore.history.schema import ALWAYS, PASSING, PINNED, REGULAR
 from vizcore.params import Value
 from vizcore.spec import RunSpec
 
@@ -38,8 +38,8 @@ class _Last:
 
     step: int
     images: Pixels
-    stored: bool
-    lossless: bool
+    lossless: bool = False  # how it was stored, if it was
+    entry: entries.Pictures | None = None  # on its way to the file, or there
 
 
 class RunWriter:
@@ -146,7 +146,7 @@ class RunWriter:
             raise HistoryError("The pictures have neither 1 nor 3 colours.", "Give grey or RGB pictures.")
         with self._lock:
             self._add_scores(step, scores, norms, status)
-            last = _Last(step, images.copy(), False, False)
+            last = _Last(step, images.copy())
             self._last = last
             kept = self._reason(step, images.nbytes)
             if kept is not None:
@@ -185,7 +185,7 @@ class RunWriter:
     def pin(self, step: int) -> None:
         """Keep the pictures of ``step``, if they are there, whatever happens."""
         with self._lock:
-            self._keep(step, schema.PINNED)
+            self._keep(step, PINNED)
 
     def set_state(self, state: str, **info: Any) -> None:
         """The state of the run and facts that go with it, as JSON values.
@@ -249,34 +249,36 @@ class RunWriter:
         return side <= codec.LOSSLESS_SIDE or last.step % codec.LOSSLESS_EVERY == 0 or last.step >= self._planned
 
     def _store(self, last: _Last, kept: int, lossless: bool) -> None:
-        self._shown = time.monotonic()
-        last.stored, last.lossless = True, lossless
-        if self.error is not None and kept != ALWAYS:
+        if self.error is not None and kept not in (ALWAYS, PINNED):
             return
+        self._shown = time.monotonic()
         parts = min(THREADS, 1 + last.images.size // 2**19)  # half a million values: some 3 ms of encoding
         futures: list[Future[list[entries.Encoded]]] = [
             self._encoders.submit(_encode_all, part, lossless) for part in np.array_split(last.images, parts)
         ]
-        self._journal.put(entries.Pictures(last.step, kept, futures, last.images.nbytes, len(last.images)))
+        last.entry = entries.Pictures(last.step, kept, futures, last.images.nbytes, len(last.images))
+        last.lossless = lossless
+        self._journal.put(last.entry)
 
     def _store_last(self, kept: int) -> None:
+        """The newest pictures go into the file, if they have not yet; lossless if they are the last for good."""
         last = self._last
         if last is None:
             return
         final = kept == ALWAYS and not last.lossless
-        if not last.stored or final:
+        if last.entry is None or final:
             self._store(last, kept, final or self._lossless(last))
         elif kept == ALWAYS:
-            self._journal.put(entries.Keep(last.step, ALWAYS))
+            self._keep(last.step)
 
     def _keep(self, step: int, kept: int = ALWAYS) -> None:
         """Never drop the pictures of ``step``, whether they are stored, at hand, or still to come."""
         self._marked.add(step)
         last = self._last
-        if last is not None and last.step == step and not last.stored:
+        if last is None or last.step != step:
+            self._journal.keep(step, kept)
+        elif last.entry is None or not self._journal.keep(step, kept, last.entry):
             self._store(last, kept, self._lossless(last))
-        elif last is not None and last.step >= step:
-            self._journal.put(entries.Keep(step, kept))
 
     def _add_scores(self, step: int, scores: ArrayLike, norms: ArrayLike, status: Sequence[str] | None) -> None:
         if self._closed:

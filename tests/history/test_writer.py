@@ -1,0 +1,265 @@
+"""Which pictures stay, how soon they are there, and that no number ever carries another step's picture."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import fill, pictures, spec
+
+from vizcore.errors import HistoryError
+from vizcore.history import RunReader, RunWriter, checkpoint_every, codec, decode, kept_ranges, stride
+from vizcore.history.schema import PASSING
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("add"), st.integers(1, 20)),
+    st.tuples(st.just("scores"), st.integers(1, 5)),
+    st.tuples(st.just("knob"), st.sampled_from([0.01, 0.5])),
+    st.tuples(st.just("checkpoint"), st.just(0)),
+    st.tuples(st.just("back"), st.integers(1, 30)),
+    st.tuples(st.just("rewind"), st.integers(1, 30)),
+    st.tuples(st.just("flush"), st.just(0)),
+    st.tuples(st.just("reopen"), st.just(0)),
+)
+
+
+@given(actions=st.lists(ACTIONS, max_size=25), gap=st.sampled_from([1, 4]), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_happens_each_number_has_its_own_picture(
+    tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, int]], gap: int, data: st.DataObject
+) -> None:
+    """A model of the file in dicts: ``version`` counts how often history was rewritten, as after a rollback."""
+    path = tmp_path_factory.mktemp("run") / "a.vizrun"
+    writer = RunWriter.create(path, spec(steps=4000))
+    writer._journal.stride = gap
+    scores: dict[int, int] = {}
+    shown: dict[int, int] = {}  # step -> seed of the newest picture that was given for it
+    knobs: list[tuple[int, str, float]] = []
+    checkpoints: set[int] = set()
+    step, version = -1, 0
+    for action, value in actions:
+        if action in ("add", "scores"):
+            for _ in range(value):
+                step += 1
+                seed = step + 10_000 * version
+                numbers = (np.arange(3) + seed, np.full(3, 0.5))
+                if scores.get(step, seed) != seed:
+                    for known in (scores, shown):
+                        for late in [s for s in known if s >= step]:
+                            del known[late]
+                    checkpoints = {s for s in checkpoints if s <= step}
+                scores[step] = seed
+                if action == "add":
+                    writer.add(step, pictures(seed), *numbers)
+                    shown[step] = seed
+                else:
+                    writer.add_scores(step, *numbers)
+        elif action == "knob":
+            at = max(step, 0)
+            writer.knob(at, "rate", value)
+            knobs = [turn for turn in knobs if turn[0] <= at] + [(at, "rate", value)]
+        elif action == "checkpoint" and step >= 0:
+            writer.checkpoint(step, {"step": np.array(step)})
+            checkpoints.add(step)
+        elif action in ("back", "rewind"):
+            step = max(step - value, -1)
+            version += data.draw(st.integers(0, 1)) if action == "back" else 1
+            if action == "rewind":
+                writer.rewind(step)
+                scores = {s: v for s, v in scores.items() if s <= step}
+                shown = {s: v for s, v in shown.items() if s <= step}
+                knobs = [turn for turn in knobs if turn[0] <= step]
+                checkpoints = {s for s in checkpoints if s <= step}
+        elif action == "flush":
+            writer.flush()
+        elif action == "reopen":
+            writer.close()
+            writer = RunWriter.open(path)
+            writer._journal.stride = gap
+    writer.close()
+    with RunReader(path) as reader:
+        kept = reader.steps().tolist()
+        assert set(kept) <= set(shown)
+        assert set(kept) >= {s for s in shown if s < 32 or s % gap == 0}
+        for number in kept:
+            stored = np.stack([decode(frame) for frame in reader.frames(number)])
+            np.testing.assert_array_equal(stored, pictures(shown[number]))
+        assert reader.scores()[0].tolist() == sorted(scores)
+        assert reader.scores()[1][:, 0].tolist() == [scores[s] for s in sorted(scores)]
+        assert reader.knobs() == knobs
+        assert reader.checkpoints() == sorted(checkpoints)
+
+
+def test_thinning_keeps_what_is_never_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIZCORE_RUN_MIB", "1")
+    path = tmp_path / "a.vizrun"
+    with RunWriter.create(path, spec(steps=64)) as writer:
+        assert writer.stride == 1
+        for begin in range(0, 1000, 50):  # much longer than planned
+            fill(writer, range(begin, begin + 50))
+            writer.knob(begin + 49, "steps", begin + 200)
+            if begin == 0:
+                writer.pin(41)  # it is in the file by now
+            if begin == 300:
+                fill(writer, range(350, 354))
+                writer.checkpoint(353, {"a": np.ones(1)})
+            writer.flush()
+        final = writer.stride
+    assert final > 1
+    with RunReader(path) as reader:
+        steps = reader.steps().tolist()
+        assert set(steps) >= {*range(32), *range(49, 1000, 50), 41, 353, 999}
+        others = [s for s in steps if s >= 32 and (s + 1) % 50 and s not in (41, 353)]
+        assert all(s % final == 0 for s in others)
+        assert len(others) > 50
+        assert sum(len(f.data) for s in steps for f in reader.frames(s)) <= 0.75 * 2**20
+        assert len(reader.scores()[0]) == 1000
+        for step in steps[::10]:
+            np.testing.assert_array_equal(np.stack([decode(f) for f in reader.frames(step)]), pictures(step))
+    with RunWriter.open(path) as writer:
+        assert writer.stride == final
+
+
+def test_a_slow_encoder_costs_pictures_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = codec.encode
+
+    def slow(image: np.ndarray, lossless: bool) -> tuple[int, bytes]:
+        time.sleep(0.001)
+        return encode(image, lossless)
+
+    monkeypatch.setattr(codec, "encode", slow)
+    monkeypatch.setattr("vizcore.history.journal.BUDGET", 20 * pictures(0).nbytes)
+    path = tmp_path / "a.vizrun"
+    fullest = 0
+    with RunWriter.create(path, spec(steps=8000)) as writer:
+        for step in range(600):
+            fill(writer, range(step, step + 1))
+            fullest = max(fullest, writer._journal._waiting)
+            if step in (207, 413):
+                writer.knob(step, "rate", 0.1)
+    assert fullest <= 20 * pictures(0).nbytes
+    with RunReader(path) as reader:
+        steps = reader.steps().tolist()
+        assert set(steps) >= {*range(32), 207, 413, 599}
+        assert len(steps) < 500
+        assert len(reader.scores()[0]) == 600
+        for step in steps:
+            np.testing.assert_array_equal(np.stack([decode(f) for f in reader.frames(step)]), pictures(step))
+
+
+def test_the_newest_picture_shows_even_if_it_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.vizrun"
+    with RunWriter.create(path, spec(steps=8000)) as writer, RunReader(path) as reader:
+        writer._journal.stride = 1024
+        fill(writer, range(40))
+        writer._journal.flush()
+        time.sleep(0.05)
+        fill(writer, range(40, 41))
+        writer._journal.flush()
+        assert reader.latest() == 40
+        time.sleep(1.1)
+        for step in (41, 42, 43):
+            fill(writer, range(step, step + 1))
+            writer._journal.flush()
+            time.sleep(0.05)
+        assert reader.latest() == 43
+        assert 40 not in reader.steps()
+        fill(writer, range(44, 45))
+        writer.set_state("paused")
+        writer._journal.flush()
+        assert reader.latest() == 44
+        kept = dict(writer._journal._connection.execute("SELECT step, kept FROM picture").fetchall())
+        assert kept[44] == PASSING
+
+
+def test_all_filters_of_a_step_appear_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.vizrun"
+    seen: list[int] = []
+    with RunWriter.create(path, spec()) as writer, RunReader(path) as reader:
+        adder = threading.Thread(target=fill, args=(writer, range(300)))
+        adder.start()
+        while adder.is_alive() or not seen or seen[-1] < 299:
+            latest = reader.latest()
+            if latest is None:
+                continue
+            frames = reader.frames(latest)
+            assert len(frames) == 3
+            assert [f.score for f in frames] == [latest, latest + 1, latest + 2]
+            seen.append(latest)
+    assert seen == sorted(seen)
+
+
+def test_first_last_and_every_50th_are_lossless(tmp_path: Path) -> None:
+    path = tmp_path / "a.vizrun"
+    with RunWriter.create(path, spec(size=80, steps=4000)) as writer:
+        for step in range(104):
+            writer.add(step, pictures(step, size=80), np.zeros(3), np.zeros(3))
+    with RunReader(path) as reader:
+        lossless = [s for s in reader.steps().tolist() if all(f.lossless for f in reader.frames(s))]
+        assert lossless == [0, 50, 100, 103]
+        for step in lossless:
+            np.testing.assert_array_equal(np.stack([decode(f) for f in reader.frames(step)]), pictures(step, size=80))
+        assert {f.codec for f in reader.frames(1)} == {"image/jpeg"}
+
+
+def test_images_belong_to_the_writer(tmp_path: Path) -> None:
+    """The caller may use its buffer again at once."""
+    path = tmp_path / "a.vizrun"
+    buffer, state = pictures(0), {"a": np.ones(4)}
+    with RunWriter.create(path, spec()) as writer:
+        writer.add(0, buffer, np.zeros(3), np.zeros(3))
+        writer.checkpoint(0, state)
+        buffer[:] = 0
+        state["a"][:] = 0
+    with RunReader(path) as reader:
+        np.testing.assert_array_equal(np.stack([decode(f) for f in reader.frames(0)]), pictures(0))
+        assert (reader.checkpoint_at(0)[1]["a"] == 1).all()
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with RunWriter.create(tmp_path / "a.vizrun", spec()) as writer:
+        for images, scores, step in [
+            (pictures(0).astype(np.float32), np.zeros(3), 0),
+            (pictures(0, channels=2), np.zeros(3), 0),
+            (pictures(0, colours=4), np.zeros(3), 0),
+            (pictures(0), np.zeros(2), 0),
+            (pictures(0), np.zeros(3), -1),
+        ]:
+            with pytest.raises(HistoryError):
+                writer.add(step, images, scores, np.zeros(3))
+    with pytest.raises(HistoryError, match="closed"):
+        writer.add(0, pictures(0), np.zeros(3), np.zeros(3))
+
+
+@given(st.sets(st.integers(0, 500)))
+def test_ranges_say_exactly_the_steps(steps: set[int]) -> None:
+    ranges = kept_ranges(sorted(steps))
+    assert [s for first, last, gap in ranges for s in range(first, last + 1, gap)] == sorted(steps)
+
+
+def test_ranges_of_a_thinned_run_are_few() -> None:
+    assert kept_ranges([*range(32), *range(32, 257, 4)]) == [[0, 32, 1], [36, 256, 4]]
+    assert kept_ranges([]) == []
+    assert kept_ranges([7]) == [[7, 7, 1]]
+
+
+@given(channels=st.integers(1, 64), size=st.integers(1, 32), steps=st.integers(1, 8192), mib=st.integers(64, 4096))
+def test_stride_is_the_smallest_that_fits(channels: int, size: int, steps: int, mib: int) -> None:
+    run = spec(size=16 * size, steps=steps).replace(channels=tuple(range(channels)))
+    found = stride(run, mib * 2**20)
+    assert found & (found - 1) == 0
+
+    def cost(gap: int) -> float:
+        each = channels * ((2 if 16 * size <= 64 else 1) * (16 * size) ** 2 + 700)
+        return (min(32, steps) + max(0, steps - 32) // gap) * each
+
+    assert cost(found) <= 0.75 * mib * 2**20 or found >= steps
+    assert found == 1 or cost(found // 2) > 0.75 * mib * 2**20
+    every = checkpoint_every(run, limit=mib * 2**20)
+    assert every >= 32
+    assert every >= steps or (steps // every + 1) * channels * 9 * (16 * size) ** 2 * 4 <= 0.25 * mib * 2**20
