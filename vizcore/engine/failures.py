@@ -17,19 +17,16 @@ _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k
 
 def logger(home: Path) -> logging.Logger:
     """The log of the engine, ``logs/engine.log``; a megabyte, then the next of three files."""
-    log = logging.getLogger("vizcore.engine")
-    log.propagate = False
-    if not log.handlers:
-        try:
-            (home / "logs").mkdir(parents=True, exist_ok=True)
-            handler: logging.Handler = logging.handlers.RotatingFileHandler(
-                home / "logs" / "engine.log", maxBytes=2**20, backupCount=2, delay=True, encoding="utf-8"
-            )
-        except OSError:
-            handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
+    log = logging.Logger("vizcore.engine", logging.INFO)  # not a registered one: it belongs to this library alone
+    try:
+        (home / "logs").mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = logging.handlers.RotatingFileHandler(
+            home / "logs" / "engine.log", maxBytes=2**20, backupCount=2, delay=True, encoding="utf-8"
+        )
+    except OSError:
+        handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    log.addHandler(handler)
     return log
 
 

@@ -1,0 +1,157 @@
+"""One run in the engine when its arithmetic goes wrong: NaN, no memory, and what nobody thought of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from engine_helpers import tiny
+
+from vizcore.ascent import Frame
+from vizcore.engine import task as module
+from vizcore.engine.failures import logger
+from vizcore.engine.protocol import RunState
+from vizcore.engine.task import Bench, Task
+from vizcore.runs import Library
+from vizcore.spec import Knobs, RunSpec
+
+LIMIT = 0.05  # a rate above which the arithmetic below gives NaN
+
+
+class Course:
+    """Stands in for an ascent: a picture that is NaN one step after a rate above the limit."""
+
+    precision = "fp32"
+    fails: dict[int, Exception] = {}
+
+    def __init__(self, spec: RunSpec, network: Any, knobs: Knobs | None = None, *, state: Any = None, **_: Any) -> None:
+        self.spec, self.knobs = spec, knobs or Knobs(spec)
+        self.step = int(state["step"]) if state else 0
+        self.value = np.array(state["parameter"]) if state else np.zeros((2, 1))
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        if self.step in self.fails:
+            raise self.fails[self.step]
+        step, values = self.step, self.value.copy()
+        if step > int(self.knobs.at(step)["steps"]):
+            raise StopIteration
+        self.value = values + (np.nan if float(self.knobs.at(step)["rate"]) > LIMIT else 1)
+        self.step += 1
+        status = ("nan" if np.isnan(values[0, 0]) else "ok",) * 2
+        images = np.full((2, 32, 32, 1), step % 255, np.uint8)
+        return Frame(step, images, values[:, 0].astype("f4"), np.ones(2, "f4"), 0.001, status)
+
+    def checkpoint(self) -> dict[str, np.ndarray]:
+        return {"step": np.array(self.step), "parameter": self.value.copy()}
+
+
+@pytest.fixture
+def told() -> list[RunState]:
+    return []
+
+
+@pytest.fixture
+def bench(told: list[RunState], tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(module, "ascend", Course)
+    monkeypatch.setattr(Course, "fails", {})
+    library = Library(tmp_path)
+    return Bench(library, "cpu", False, told.append, logger(library.home))
+
+
+def begin(bench: Bench, **values: object) -> Task:
+    network: Any = SimpleNamespace(card=SimpleNamespace(weights_hash="0"))
+    return Task.begin(tiny(**values), network, bench, None)
+
+
+def play(task: Task, turns: int = 500) -> None:
+    for _ in range(turns):
+        if not task.ready:
+            return
+        task.turn()
+
+
+def test_nan_goes_back_to_a_finite_checkpoint_at_half_the_rate(bench: Bench) -> None:
+    task = begin(bench, steps=100, rate=0.02)
+    play(task, 50)
+    assert task.knob("rate", 0.3) == 51
+    play(task)
+    assert task.state == "done"
+    task.release()
+    with bench.library.open(task.run) as reader:
+        assert reader.knobs() == [(51, "rate", 0.3), (51, "rate", 0.15), (51, "rate", 0.075), (51, "rate", 0.0375)]
+        steps, scores, _ = reader.scores()
+    assert list(steps) == list(range(101))
+    assert np.isfinite(scores).all()
+
+
+def test_nan_that_stays_ends_in_a_remedy_with_the_last_good_picture_kept(bench: Bench, told: list[RunState]) -> None:
+    task = begin(bench, steps=100, rate=0.02)
+    play(task, 40)
+    task.knob("rate", 100.0)
+    play(task)
+    assert task.state == "failed"
+    assert not task.live
+    assert told[-1].error is not None
+    assert "NaN" in told[-1].error["message"]
+    assert "rate" in told[-1].error["hint"]
+    with bench.library.open(task.run) as reader:
+        assert reader.state == "failed"
+        assert reader.latest() == 41
+        assert np.isfinite(reader.scores()[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has"), "20.0 GB more"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 104857600 bytes."),
+            "100 MB more",
+        ),
+        (MemoryError(), "more memory"),
+    ],
+)
+def test_a_run_that_does_not_fit_fails_alone(bench: Bench, failure: Exception, message: str) -> None:
+    task, other = begin(bench, steps=30), begin(bench, steps=30)
+    play(task, 5)
+    Course.fails = {6: failure}
+    task.turn()
+    Course.fails = {}
+    play(other)
+    assert (task.state, other.state) == ("failed", "done")
+    assert task.error is not None
+    assert message in task.error.message
+    assert "160 px" in task.error.hint
+
+
+def test_an_unknown_error_has_a_number_and_its_traceback_is_in_the_log_only(bench: Bench) -> None:
+    task = begin(bench, steps=30)
+    Course.fails = {1: KeyError("/home/someone/secret")}
+    task.turn()
+    assert task.error is not None
+    assert "secret" not in str(task.error)
+    number = task.error.hint.rstrip(".").split()[-1]
+    log = (bench.library.home / "logs" / "engine.log").read_text(encoding="utf-8")
+    assert number in log
+    assert "Traceback" in log
+
+
+def test_a_failed_run_can_be_tried_again(bench: Bench) -> None:
+    task = begin(bench, steps=30)
+    Course.fails = {10: MemoryError()}
+    play(task)
+    Course.fails = {}
+    network: Any = SimpleNamespace(card=SimpleNamespace(weights_hash="0"))
+    task.enliven(network)
+    task.go()
+    play(task)
+    assert task.state == "done"
+    task.release()
+    with bench.library.open(task.run) as reader:
+        assert list(reader.scores()[0]) == list(range(31))
