@@ -24,9 +24,9 @@ A *hot* one may be turned while a run goes on and acts before its next step; any
 """
 
 ENVIRONMENT = {
-    "VIZCORE_HOME": "Folder of runs and downloaded weights; the user's data and cache folders of the platform if unset.",
+    "VIZCORE_HOME": "Folder of runs and fetched weights; the platform's user data and cache folders if unset.",
     "VIZCORE_RUN_MIB": "Disk space that one run may take, in MiB; 512 if unset.",
-    "VIZCORE_LIBRARY_MIB": "Disk space of all runs above which old ones are offered for deletion, in MiB; 4096 if unset.",
+    "VIZCORE_LIBRARY_MIB": "Disk space of all runs, above which the oldest may be deleted, in MiB; 4096 if unset.",
     "VIZCORE_THREADS": "Threads of the CPU; all cores if unset.",
     "VIZCORE_MODEL": "The network that the page shows first.",
     "VIZCORE_DEVICE": "auto, cpu, cuda or mps, for the page.",

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from importlib.metadata import entry_points
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         return console.fail(error, json)
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # "vizcore models | head" is no error
-            sys.stdout = None  # nothing more can be flushed into the closed pipe
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
             return 0
         return console.fail(console.from_os(error), json)
     except KeyboardInterrupt:

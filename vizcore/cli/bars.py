@@ -41,6 +41,13 @@ def steps(title: str, total: int) -> Iterator[Callable[[int], None]]:
 def download(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """A function (bytes so far, bytes in all) that moves the bar, which shows itself when it is first called."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=people(), transient=True) as bar:
-        task = bar.add_task(title, total=None, visible=False)
-        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+    with contextlib.ExitStack() as stack:
+        bar = Progress(*columns, console=people(), transient=True)
+        task = bar.add_task(title, total=None)
+
+        def progress(done: int, total: int | None) -> None:
+            if not bar.live.is_started:
+                stack.enter_context(bar)
+            bar.update(task, completed=done, total=total)
+
+        yield progress

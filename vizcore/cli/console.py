@@ -46,7 +46,9 @@ def show(result: Result, json: bool) -> int:
         out = Console(highlight=False)
         if not out.is_terminal:
             out.width = WIDE
-        out.print(result.view)
+        with out.capture() as text:  # rich would answer a closed pipe by leaving with an error
+            out.print(result.view)
+        sys.stdout.write(text.get())
     sys.stdout.flush()
     return result.code
 
@@ -68,7 +70,8 @@ def usage(error: Exception) -> UsageError:
     context = getattr(error, "ctx", None)
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     command = context.command_path if context is not None else "vizcore"
-    return UsageError(message.strip() or "A command is missing.", f"See {command} --help.")
+    sentence = message.strip().rstrip(".") or "A command is missing"
+    return UsageError(f"{sentence}.", f"See {command} --help.")
 
 
 def from_os(error: OSError) -> StorageError:
