@@ -93,7 +93,6 @@ async function fill(one) {
     one.drawn = wanted
     return
   }
-  if (one.root.textContent === "latest" && !isLive() && state.status?.state === "running") return // not worth a fetch each time
   one.drawn = wanted
   const bitmap = await picture(one.step, state.selected).catch(() => null)
   if (one.drawn !== wanted) return

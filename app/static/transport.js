@@ -14,7 +14,7 @@ const FACES = {
   failed: ["restart", "Restart", { do: "restart" }],
   none: ["play", "Run", { do: "start" }],
 }
-const LOOPS = ["once", "loop", "to & fro"]
+const LOOPS = ["once", "loop", "fro"] // icons
 const LOOP_LABELS = ["Replay: once", "Replay: again and again", "Replay: back and forth"]
 const replay = { on: false, loop: 0, direction: 1, next: 0, timer: null }
 let ask = () => {}
@@ -111,7 +111,7 @@ function playFace() {
 function turnLoop() {
   replay.loop = (replay.loop + 1) % LOOPS.length
   replay.direction = 1
-  write(byId("loop").querySelector("span"), LOOPS[replay.loop])
+  setIcon(byId("loop"), LOOPS[replay.loop])
   byId("loop").ariaLabel = byId("loop").title = LOOP_LABELS[replay.loop]
   byId("loop").setAttribute("aria-pressed", String(replay.loop > 0))
 }

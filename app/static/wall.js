@@ -7,7 +7,7 @@ import { latest, nameOf, on, seek, select, state } from "./state.js"
 const GAP = 8
 const DENSITIES = [
   { name: "roomy", chrome: 36, least: 100, gap: 10 },
-  { name: "compact", chrome: 20, least: 62, gap: 7 },
+  { name: "compact", chrome: 20, least: 58, gap: 6 },
   { name: "dense", chrome: 0, least: 40, gap: 4 },
 ]
 const WORDS = { dead: "dead", "zero gradient": "zero gradient", nan: "NaN" }
