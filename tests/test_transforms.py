@@ -77,7 +77,7 @@ def test_resampling_agrees_with_scipy(zoom: float, turn: float) -> None:
     cos, sin = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     inverse = np.array([[cos, -sin], [sin, cos]]) / zoom  # acts on (row, column)
     before, after = np.array([height - 1, width - 1]) / 2, np.array([height + 2 * pad - 1, width + 2 * pad - 1]) / 2
-    offset = before - inverse @ (after + [down, right])
+    offset = before - inverse @ (after + np.array([down, right]))
     framed = ndimage.affine_transform(np.pad(x, 1), inverse, offset + 1, (height + 2 * pad, width + 2 * pad), order=1)
     got = move(torch.from_numpy(x).float()[None, None], moves(down, right, zoom, turn), pad)
     np.testing.assert_allclose(got[0, 0], framed, atol=1e-4)
