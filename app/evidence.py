@@ -34,6 +34,7 @@ class Evidence:
         self._flight: tuple[Key, Future[Any], float] | None = None
         self._have: Key | None = None
         self._next_live = 0.0
+        self._stale = False
         self.state: dict[str, Any] | None = None
 
     def clear(self) -> None:
@@ -52,12 +53,14 @@ class Evidence:
             return
         self._wanted = key
         self._due = now + (0.0 if live else REST)
-        if self.state is not None and not live:
-            self.state = {**self.state, "pending": True}
+        self._stale = not live
 
     def tick(self) -> bool:
         """Ask or take in what came; True when ``state`` changed."""
         before = self.state
+        if self._stale and self.state is not None and self._wanted != self._have:
+            self.state = {**self.state, "pending": True}
+        self._stale = False
         if self._flight is not None and self._flight[1].done():
             self._take(*self._flight)
             self._flight = None

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from vizcore.engine import Engine
 from vizcore.errors import HistoryError
 from vizcore.history import RunReader
 from vizcore.runs import Library, is_id
@@ -133,8 +134,6 @@ def get_hub() -> Hub:
     global _hub
     with _lock:
         if _hub is None:
-            from vizcore.engine import Engine
-
             options = Options.from_environment()
             library = Library(options.home or None)
             _hub = Hub(library, Engine(library, device=options.device), options)

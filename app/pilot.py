@@ -50,7 +50,7 @@ class Pilot:
         self.reader: RunReader | None = None
         self.wanted: RunSpec | None = None
         self.description: dict[str, Any] | None = None
-        self.models: list[Any] = []
+        self.models: list[dict[str, Any]] = []
         self.busy = ""  # what is being waited for, for the status line
         self._watching: str | None = None
         self._viewing = True
@@ -67,13 +67,11 @@ class Pilot:
         self.pending.add(self.hub.models(), self._take_models)
         if address.run is not None:
             try:
-                self.open(address.run)
+                self.open(address.run, resume=autostart)
                 return
             except VizcoreError as error:
-                again = (
-                    {"label": "Start it again", "do": "start"} if address.target else {"label": "Start", "do": "start"}
-                )
-                self._tell(notices.from_error(error, again))
+                again = {"label": "Start it again", "do": "start"}
+                self._tell(notices.from_error(error, again if address.target else None))
                 autostart = False
         self._begin_address(address, autostart)
 
@@ -86,24 +84,33 @@ class Pilot:
 
         def described(description: dict[str, Any]) -> None:
             defaults = {"model": model, "size": description["default_size"], **target.showcase(description)}
-            if "layer" in address.target:
-                layer = target.find(description["layers"], address.target["layer"]) if address.target["layer"] else None
-                count = min(16, layer["channels"]) if layer else 1
-                defaults["channels"] = tuple(c for c in defaults["channels"] if c < count) or tuple(range(count))
             self.description = description
             try:
-                spec = target.check(address.spec(**defaults), description)
+                fit = target.fitting(address.target.get("layer"), defaults["channels"], description)
+                spec = target.check(address.spec(**{**defaults, "channels": fit}), description)
             except VizcoreError as error:
-                self._tell(notices.from_error(error))
+                self._tell({**notices.from_error(error), "keep": True})
                 spec = build(model, defaults["layer"], defaults["channels"], size=defaults["size"])
             self.wanted = spec
             self._adopted()
             if autostart:
                 self._begin(spec)
 
-        self._describe(model, described, arch=address.target.get("arch"))
+        def refused(error: BaseException) -> None:
+            self.busy = ""
+            self._tell({**notices.from_error(error), "keep": True})
+            if model != self.hub.default_model():  # never empty
+                self._begin_address(Address(), autostart)
 
-    def _describe(self, model: str, then: Callable[[dict[str, Any]], None], arch: str | None = None) -> None:
+        self._describe(model, described, refused, address.target.get("arch"))
+
+    def _describe(
+        self,
+        model: str,
+        then: Callable[[dict[str, Any]], None],
+        fail: Callable[[BaseException], None] | None = None,
+        arch: str | None = None,
+    ) -> None:
         """Call ``then`` with what the engine knows of a model, if it is still wanted by then."""
         self._turn += 1
         turn = self._turn
@@ -114,21 +121,21 @@ class Pilot:
                 self.busy = ""
                 then(description)
 
-        def allowed(models: list[Any]) -> None:
+        def allowed(models: list[dict[str, Any]]) -> None:
             if turn == self._turn:
-                known = [entry_name(entry) for entry in models]
+                known = [entry["name"] for entry in models]
                 target.check_model(
                     model, [*known, self.hub.default_model(), *([self.wanted.model] if self.wanted else [])]
                 )
-                self.pending.add(self.hub.describe(model, arch), described)
+                self.pending.add(self.hub.describe(model, arch), described, fail)
 
         if model == self.hub.default_model():
-            self.pending.add(self.hub.describe(model, arch), described)
+            self.pending.add(self.hub.describe(model, arch), described, fail)
         else:
-            self.pending.add(self.hub.models(), allowed)
+            self.pending.add(self.hub.models(), allowed, fail)
 
-    def open(self, run: str) -> None:
-        """Show a run of the library, and go on with it if it is not at its end.
+    def open(self, run: str, *, resume: bool = True) -> None:
+        """Show a run of the library, and go on with it if it was interrupted.
 
         Raises:
             HistoryError: unknown or damaged.
@@ -145,7 +152,7 @@ class Pilot:
                 self._adopted()
 
         self.pending.add(self.hub.describe(spec.model, spec.arch), described)
-        if run not in self.hub.engine.states and reader.state not in ("done", "failed", "paused"):
+        if resume and run not in self.hub.engine.states and reader.state not in ("done", "failed", "paused"):
             self.pending.add(self.hub.engine.resume_run(run), lambda _: self._watch())
 
     # -- what the user asks --------------------------------------------------------------------------------
@@ -221,6 +228,7 @@ class Pilot:
         self.set("steps", int(self.wanted.steps) + amount)
         self._adopted()
         if self.state not in ACTIVE:
+            self._flush()  # the knob first: there is nowhere to go before it is turned
             self.resume()
 
     def restart(self, **changes: object) -> None:
@@ -347,7 +355,7 @@ class Pilot:
 
             self.pending.add(self.hub.engine.resume_run(run), resumed)
 
-    def _take_models(self, models: list[Any]) -> None:
+    def _take_models(self, models: list[dict[str, Any]]) -> None:
         self.models = models
         self._adopted()
 
@@ -360,8 +368,3 @@ class Pilot:
 def turned(reader: RunReader) -> dict[str, Value]:
     """The hot values of a run after all that was turned so far."""
     return Knobs(reader.spec, reader.knobs()).at(sys.maxsize)
-
-
-def entry_name(entry: Any) -> str:
-    """The name of a model in the engine's list."""
-    return str(entry["name"] if isinstance(entry, dict) else entry.name)

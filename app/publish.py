@@ -13,6 +13,8 @@ from app.models import State
 from vizcore.history import RunReader, kept_ranges
 from vizcore.spec import PARAMS, RunSpec, to_dict
 
+_FACTS = ("source", "data", "recipe", "accuracy", "licence", "command")
+
 
 def text(value: Any) -> str:
     """JSON that a browser reads: no NaN, no Infinity."""
@@ -51,7 +53,7 @@ def run(ident: str | None, spec: RunSpec, description: Mapping[str, Any] | None,
         "spec": to_dict(spec),
         "parent": list(parent) if parent else None,
         "layers": [entry["path"] for entry in layers],
-        "facts": card.get("facts", {}),
+        "facts": {key: fact for key, fact in card.items() if key in _FACTS},
     }
 
 

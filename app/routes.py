@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from bokeh.server.util import check_allowlist
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
+from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, authenticated
 
 from app import publish
 from app.hub import Hub, get_hub
 from vizcore.errors import VizcoreError
-from vizcore.history import RunReader, kept_ranges, pack
+from vizcore.export import Recipe, png_bytes
+from vizcore.history import RunReader, StoredFrame, decode, kept_ranges, pack
 from vizcore.spec import to_dict
 
 _RUN = r"([0-9]{8}-[0-9]{6}-[0-9a-f]{6})"  # ids only, never a path
@@ -89,6 +92,33 @@ class Frame(Guarded):
         self.finish(frame.data)
 
 
+class Picture(Guarded):
+    """One picture as a PNG to keep, with its recipe inside."""
+
+    @authenticated
+    async def get(self, run: str, step: str, channel: str) -> None:
+        reader = self.reader(run)
+        try:
+            frame = reader.frame(int(step), int(channel))
+            if frame is None:
+                raise HTTPError(404, reason="No such picture")
+            knobs = tuple(knob for knob in reader.knobs() if knob[0] <= int(step))
+            weights = str(reader.meta.get("weights_hash", ""))
+            recipe = Recipe(reader.spec, int(step), knobs, int(channel), weights, extra={"run": run})
+            work = partial(_png, frame, recipe)
+            data = await IOLoop.current().run_in_executor(None, work)  # a large one takes longer than a tick
+        except VizcoreError:
+            raise HTTPError(404, reason="No such picture") from None
+        name = f"{run}-{int(channel)}-{int(step)}.png"
+        self.set_header("Content-Type", "image/png")
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.finish(data)
+
+
+def _png(frame: StoredFrame, recipe: Recipe) -> bytes:
+    return png_bytes(decode(frame), recipe)
+
+
 class Run(Guarded):
     """What is known of a run; ``?scores=1`` adds the score of every step and filter."""
 
@@ -141,6 +171,7 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (r"/metrics", Metrics),
     (rf"/frames/{_RUN}/{_STEP}", Frames),
     (rf"/frames/{_RUN}/{_STEP}/{_STEP}", Frame),
+    (rf"/export/{_RUN}/{_STEP}/{_STEP}\.png", Picture),
     (rf"/runs/{_RUN}", Run),
 ]
 

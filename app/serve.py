@@ -43,8 +43,8 @@ class Dashboard(Serve):
         ("--model", Argument(metavar="MODEL", default=None, help="The network that the page shows first")),
         ("--device", Argument(metavar="DEVICE", default=None, help="auto, cpu, cuda or mps")),
         ("--home", Argument(metavar="FOLDER", default=None, help="Where runs and weights are kept")),
-        ("--open", Argument(action="store_true", dest="show", help="Open the page in a browser")),
-        ("--no-open", Argument(action="store_false", dest="show", help="Open no browser (the default)")),
+        ("--open", Argument(action="store_true", help="Open the page in a browser, as --show does")),
+        ("--no-open", Argument(action="store_true", help="Open no browser (the default)")),
         ("--insecure", Argument(action="store_true", help="Let anybody who reaches a public address use the page")),
     )
 
@@ -83,6 +83,7 @@ def prepare(args: argparse.Namespace) -> None:
     Raises:
         VizcoreError: a public address without protection, a port in use, several processes.
     """
+    args.show = (args.show or args.open) and not args.no_open
     if args.num_procs != 1:
         raise VizcoreError(
             "The dashboard is one process.", "Leave out --num-procs; the engine uses all cores by itself."

@@ -20,9 +20,9 @@ from app.hub import Hub
 from app.keys import table
 from app.models import PROPERTIES, Ask, State
 from app.permalink import Address, decode, encode
-from app.pilot import ACTIVE, Pilot, entry_name
+from app.pilot import ACTIVE, Pilot
 from app.stream import Stream
-from vizcore.errors import VizcoreError
+from vizcore.errors import VizcoreError, from_dict
 from vizcore.history import RunReader
 from vizcore.spec import HOT, PARAMS, PRESETS, format_channels
 
@@ -49,7 +49,8 @@ class Page:
         self.shown: int | None = None  # the step that is looked at; None is live
         self.gone = False  # a plain flag: the handler of a lost connection may not touch a model
         self._on_show: str | None = None
-        self._started = self._ready = False
+        self._started = self._ready = self._keep_notice = False
+        self._complained: tuple[str, str] | None = None
         self._hello_due = self._slow_due = self._ticked = 0.0
         self._knobs = 0
         self.asked.on_change("intent", self._intent)
@@ -113,6 +114,7 @@ class Page:
         run, reader = self.pilot.run, self.pilot.reader
         if run is not None and reader is not None:
             self.stream.push(run, reader)
+            self._believe(run, reader)
         if now < self._slow_due:
             return
         self._slow_due = now + SLOW
@@ -126,18 +128,25 @@ class Page:
         kept = publish.kept(run, reader)
         if publish.put(self.state, "kept", kept):
             self.curves.mark([(step, label) for step, _, _, label in kept["knobs"]])
+
+    def _believe(self, run: str, reader: RunReader) -> None:
+        """Evidence for the picture that is looked at."""
         step = self.shown if self.shown is not None else reader.latest()
-        if step is not None and self.selected is not None and run in self.hub.engine.states:
+        if step is not None and self.selected is not None:
             live = self.shown is None and self.pilot.state in ACTIVE
             self.evidence.want(run, step, self.selected, live=live)
-        self.evidence.tick()
-        publish.put(self.state, "evidence", self.evidence.state)
+        if self.evidence.tick():
+            publish.put(self.state, "evidence", self.evidence.state)
 
     def _publish_status(self) -> None:
         run, wanted = self.pilot.run, self.pilot.wanted
         live = self.hub.engine.states.get(run) if run is not None else None
         steps = int(wanted.steps) if wanted is not None else 0
-        publish.put(self.state, "status", publish.status(run, self.pilot.reader, live, self.pilot.busy, steps))
+        busy = next(iter(self.hub.engine.loading.values()), self.pilot.busy) if self.pilot.busy else ""
+        publish.put(self.state, "status", publish.status(run, self.pilot.reader, live, busy, steps))
+        if live is not None and live.error and (live.run, live.error["message"]) != self._complained:
+            self._complained = (live.run, live.error["message"])
+            self.tell(notices.from_error(from_dict(live.error), {"label": "Try again", "do": "restart"}))
 
     def _follow(self, run: str, reader: RunReader) -> None:
         """Knobs that another page turned on the same run move here too."""
@@ -171,7 +180,7 @@ class Page:
             self.stream.forget()
             publish.put(self.state, "kept", "")
             publish.put(self.state, "evidence", "")
-            publish.put(self.state, "notice", "")
+            self._clear_notice()
             self._slow_due = 0.0
         parent = reader.meta.get("parent") if reader is not None else None
         publish.put(self.state, "run", publish.run(run, spec, description, parent))
@@ -192,7 +201,14 @@ class Page:
 
     def tell(self, notice: Mapping[str, Any]) -> None:
         """Show a notice."""
+        self._keep_notice = bool(notice.get("keep"))
         publish.put(self.state, "notice", notice)
+
+    def _clear_notice(self) -> None:
+        """A new run answers the complaint about the one before, but not that it is another than was asked for."""
+        if not self._keep_notice:
+            publish.put(self.state, "notice", "")
+        self._keep_notice = False
 
     def dismiss(self, ident: int) -> None:
         """The user has read a notice."""
@@ -241,19 +257,12 @@ class Page:
             self.tell(notices.from_error(error))
 
 
-def model_groups(models: list[Any]) -> dict[str, list[str]]:
+def model_groups(models: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Names of networks under headings: shipped, at hand, to be fetched."""
     groups: dict[str, list[str]] = {"Bundled": [], "On this disk": [], "Fetched when chosen": []}
     for entry in models:
-        fields = entry if isinstance(entry, dict) else vars(entry)
-        heading = (
-            "Bundled"
-            if fields["source"] == "bundled"
-            else "On this disk"
-            if fields["on_disk"]
-            else "Fetched when chosen"
-        )
-        groups[heading].append(entry_name(entry))
+        elsewhere = "On this disk" if entry["on_disk"] else "Fetched when chosen"
+        groups["Bundled" if entry["source"] == "bundled" else elsewhere].append(entry["name"])
     return {heading: names for heading, names in groups.items() if names}
 
 

@@ -12,6 +12,7 @@ from vizcore.errors import LayerError, ModelError, SpecError
 from vizcore.spec import RunSpec, build, format_channels, parse_channels
 
 _TIMM = re.compile(r"timm:[A-Za-z0-9_.]{1,100}", re.ASCII)
+CLASS = ("class", "-class")  # row i is class i, whatever the layer
 PER_LAYER = ("channel", "-channel", "neuron", "-neuron")  # row i is filter i of the layer
 
 
@@ -49,7 +50,7 @@ def check(spec: RunSpec, description: Mapping[str, Any]) -> RunSpec:
     Raises:
         LayerError: no such layer, or a filter beyond its last one.
     """
-    if spec.objective in ("class", "-class"):
+    if spec.objective in CLASS:
         return spec
     layer = find(description["layers"], spec.layer)
     if spec.objective in PER_LAYER and max(spec.channels) >= layer["channels"]:
@@ -63,10 +64,19 @@ def check(spec: RunSpec, description: Mapping[str, Any]) -> RunSpec:
 def showcase(description: Mapping[str, Any]) -> dict[str, Any]:
     """The layer and filters that a network is first shown with."""
     card, layers = description["card"], description["layers"]
-    path = card.get("showcase_layer") or layers[len(layers) // 2]["path"]
+    wish = card.get("showcase", {})
+    path = wish.get("layer") or layers[len(layers) // 2]["path"]
     count = find(layers, path)["channels"]
-    channels = tuple(c for c in card.get("showcase_channels") or () if c < count) or tuple(range(min(16, count)))
+    channels = tuple(c for c in wish.get("channels", ()) if c < count) or tuple(range(min(16, count)))
     return {"layer": path, "channels": channels}
+
+
+def fitting(path: str | None, channels: tuple[int, ...], description: Mapping[str, Any]) -> tuple[int, ...]:
+    """Those of ``channels`` that a layer has, else its first ones; raises :class:`LayerError` for no layer."""
+    if not path:
+        return channels
+    count = find(description["layers"], path)["channels"]
+    return tuple(c for c in channels if c < count) or tuple(range(min(16, count)))
 
 
 def changed(spec: RunSpec, changes: Mapping[str, Any], description: Mapping[str, Any]) -> RunSpec:
@@ -85,11 +95,14 @@ def changed(spec: RunSpec, changes: Mapping[str, Any], description: Mapping[str,
         now.setdefault("size", description["default_size"])
     now.pop("model", None)
     if "layer" in now:
-        layer = find(description["layers"], now.pop("layer"))
-        kept = tuple(c for c in values["channels"] if c < layer["channels"])
-        values |= {"layer": layer["path"], "channels": kept or tuple(range(min(16, layer["channels"])))}
+        path = now.pop("layer")
+        values |= {"layer": path, "channels": fitting(path, values["channels"], description)}
     if "filters" in now:
         values["channels"] = parse_channels(now.pop("filters"))
+    elif objective != spec.objective and objective in CLASS:
+        count = len(description["card"]["classes"])
+        kept = tuple(c for c in values["channels"] if c < count)
+        values["channels"] = kept or tuple(range(min(16, count))) or values["channels"]
     if preset is not None:
         fresh = build(**values, preset=preset, objective=objective, size=spec.size, seed=spec.seed)
         return check(fresh.replace(**now), description)
@@ -102,7 +115,7 @@ def dice(spec: RunSpec, description: Mapping[str, Any], draw: random.Random | No
     Raises:
         SpecError: the objective has no filters to choose from.
     """
-    if spec.objective in ("class", "-class"):
+    if spec.objective in CLASS:
         count = len(description["card"]["classes"])
     elif spec.objective == "direction":
         count = 10_000

@@ -17,6 +17,7 @@ from vizcore.errors import EngineError, LayerError, SpecError, VizcoreError
 from vizcore.history import RunWriter
 from vizcore.runs import Library
 from vizcore.spec import HOT, Knobs, RunSpec
+from vizcore.zoo.card import Card, to_dict
 
 LAYERS = [
     {"path": "stem", "kind": "Sequential", "channels": 48, "height": 32, "width": 32, "receptive_field": 5},
@@ -76,6 +77,7 @@ class FakeEngine:
     def __init__(self, library: Library, pace: float | None = None) -> None:
         self.library, self.pace = library, pace
         self.states: dict[str, State] = {}
+        self.loading: dict[str, str] = {}
         self.tasks: dict[str, Task] = {}
         self.calls: list[tuple[Any, ...]] = []
         self.alive = False
@@ -177,12 +179,12 @@ class FakeEngine:
             if digits
             else LAYERS
         )
-        card = {
-            "name": model, "title": f"{model} (synthetic)", "arch": model, "channels": 1 if digits else 3,
-            "size": 28 if digits else 64, "classes": [str(i) for i in range(10)] if digits else list(CLASSES),
-            "showcase_layer": "conv2" if digits else "block2", "showcase_channels": list(range(16)), "facts": {},
-        }  # fmt: skip
-        answer = {"card": card, "layers": layers, "default_size": 56 if digits else 128, "device": "cpu"}
+        card = Card(
+            model, f"{model} (synthetic)", model, channels=1 if digits else 3, size=28 if digits else 64,
+            mean=(0.5,) if digits else (0.5,) * 3, std=(0.5,) if digits else (0.5,) * 3,
+            classes=tuple(map(str, range(10))) if digits else CLASSES, showcase_layer="conv2" if digits else "block2",
+        )  # fmt: skip
+        answer = {"card": to_dict(card), "layers": layers, "default_size": 56 if digits else 128, "device": "cpu"}
         return self._answer("describe", lambda: answer, model)
 
     def begin(self, spec: RunSpec, **_: Any) -> Future[Any]:
