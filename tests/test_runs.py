@@ -70,6 +70,28 @@ def test_damaged_files_are_skipped_and_told() -> None:
     assert set(listing.damaged) == {"20260101-000000-ffffff", "20260101-000000-eeeeee"}
 
 
+def test_the_library_holds_run_files_only() -> None:
+    library = Library()
+    for _ in range(3):
+        make(library)
+    library.list()
+    for info in library.list():
+        library.open(info.id).close()
+    assert {path.suffix for path in library.folder.iterdir()} == {".vizrun"}
+
+
+def test_a_list_follows_what_is_written() -> None:
+    library = Library()
+    run, writer = library.create(SPEC)
+    for step in range(3):
+        writer.add(step, np.zeros((2, 16, 16, 3), np.uint8), np.zeros(2), np.zeros(2))
+        writer.flush()
+        assert library.info(run).steps == step
+    writer.set_state("failed")
+    writer.close()
+    assert library.info(run).state == "failed"
+
+
 def test_notes_and_pins() -> None:
     library = Library()
     run = make(library)

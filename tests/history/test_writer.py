@@ -29,7 +29,7 @@ ACTIONS = st.one_of(
 
 
 @given(actions=st.lists(ACTIONS, max_size=25), gap=st.sampled_from([1, 4]), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_happens_each_number_has_its_own_picture(
     tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, int]], gap: int, data: st.DataObject
 ) -> None:
@@ -111,13 +111,13 @@ def test_thinning_keeps_what_is_never_dropped(tmp_path: Path, monkeypatch: pytes
             writer.flush()
         final = writer.stride
     assert final > 1
+    assert path.stat().st_size <= 1.1 * 2**20  # the pages of one commit on top
     with RunReader(path) as reader:
         steps = reader.steps().tolist()
         assert set(steps) >= {*range(32), *range(49, 1000, 50), 41, 353, 999}
         others = [s for s in steps if s >= 32 and (s + 1) % 50 and s not in (41, 353)]
         assert all(s % final == 0 for s in others)
         assert len(others) > 50
-        assert sum(len(f.data) for s in steps for f in reader.frames(s)) <= 0.75 * 2**20
         assert len(reader.scores()[0]) == 1000
         for step in steps[::10]:
             np.testing.assert_array_equal(np.stack([decode(f) for f in reader.frames(step)]), pictures(step))

@@ -71,7 +71,6 @@ class Pictures:
     futures: list[Future[list[Encoded]]]
     size: int
     frames: int
-    stored: int = 0  # bytes in the file, known once applied
     dropped: bool = False  # the disk was full
 
     @property
@@ -90,7 +89,6 @@ class Pictures:
             f"SET kept = CASE WHEN kept IN ({ALWAYS}, {PINNED}) THEN kept ELSE excluded.kept END",
             (self.step, self.kept),
         )
-        self.stored = sum(len(data) for _, data in rows)
 
 
 @dataclass
@@ -148,6 +146,7 @@ class Rewind:
 
     def apply(self, connection: sqlite3.Connection) -> None:
         forget(connection, self.step + 1)
+        connection.execute("DELETE FROM checkpoint WHERE step > ?", (self.step,))
         connection.execute("DELETE FROM knob WHERE step > ?", (self.step,))
 
 
@@ -208,9 +207,13 @@ def drop_passing(connection: sqlite3.Connection, before: int | None = None) -> N
     drop(connection, [step for (step,) in connection.execute(query, (before,))])
 
 
-def stored_bytes(connection: sqlite3.Connection) -> int:
-    """Bytes of all pictures in the file."""
-    return int(connection.execute("SELECT coalesce(sum(length(data)), 0) FROM frame").fetchone()[0])
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """What the file takes, less the pages that are free to be used again."""
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
 
 
 def pack_arrays(arrays: dict[str, NDArray[Any]]) -> bytes:

@@ -27,7 +27,7 @@ class Journal:
 
     Args:
         stride: pictures of every stride-th step are regular.
-        limit: bytes of pictures above which the stride doubles.
+        limit: bytes of the file above which the stride doubles.
 
     ``error`` is the :class:`StorageError` that keeps it from writing, or ``None``.
     """
@@ -47,7 +47,6 @@ class Journal:
         with schema.translated():
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._bytes = entries.stored_bytes(self._connection)
         with suppress(sqlite3.Error):  # left by a killed writer; a full disk may wait
             entries.drop_passing(self._connection)
         self._thread = threading.Thread(target=self._run, name="vizcore-history", daemon=True)
@@ -153,7 +152,6 @@ class Journal:
             return
         try:
             self._apply(batch)
-            self._bytes += sum(entry.stored for entry in batch if isinstance(entry, Pictures))
             self._backlog = []
             self.error = None
             self._tidy(batch)
@@ -182,22 +180,23 @@ class Journal:
         expired = None
         while len(self._passing) > 1 and now - self._passing[0][0] > PASSING_SECONDS:
             expired = self._passing.popleft()[1]
-        if expired is None and self._bytes <= self.limit:
+        full = entries.used_bytes(self._connection) > self.limit
+        if expired is None and not full:
             return
         with schema.transaction(self._connection):
             if expired is not None:
                 entries.drop_passing(self._connection, expired + 1)
-            if self._bytes > self.limit:
+            if full:
                 self._thin()
 
     def _thin(self) -> None:
-        """Double the stride until the pictures fit, or only such remain as are never dropped."""
-        self._bytes = entries.stored_bytes(self._connection)
+        """Double the stride until the file fits, or only such pictures remain as are never dropped."""
         (newest,) = self._connection.execute("SELECT coalesce(max(step), 0) FROM picture").fetchone()
-        while self._bytes > self.limit and self.stride <= newest:
+        if self.stride > newest:
+            return
+        while entries.used_bytes(self._connection) > self.limit and self.stride <= newest:
             self.stride *= 2
             entries.thin(self._connection, self.stride)
-            self._bytes = entries.stored_bytes(self._connection)
         entries.Meta("stride", str(self.stride)).apply(self._connection)
 
     def _failed(self, error: VizcoreError, batch: list[Entry]) -> None:

@@ -110,12 +110,15 @@ def _publish(draft: Path, path: Path) -> None:
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
-    connection = _connection(path, mode)
-    if mode == "ro" and not os.access(path.parent, os.W_OK):
-        # A read-only folder has no room for the -shm file that WAL readers share.
-        connection.close()
-        connection = _connection(path, "ro&immutable=1")
-    return connection
+    if mode == "rw":
+        return _connection(path, "rw")
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        # A reader that could write recovers what a killed writer left, and tidies -wal and -shm away at the end.
+        connection = _connection(path, "rw")
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+    # A read-only folder has no room for the -shm file that readers of a growing file share.
+    return _connection(path, "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1")
 
 
 def _connection(path: Path, mode: str) -> sqlite3.Connection:

@@ -68,7 +68,7 @@ class RunWriter:
         self._closed = False
         self._mark = schema.lock(path)
         try:
-            self._journal = Journal(path, int(meta.get("stride", 1)), limit * 3 // 4)
+            self._journal = Journal(path, int(meta.get("stride", 1)), limit)
         except BaseException:
             self._mark.close()
             raise
