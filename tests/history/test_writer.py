@@ -263,3 +263,38 @@ def test_stride_is_the_smallest_that_fits(channels: int, size: int, steps: int, 
     every = checkpoint_every(run, limit=mib * 2**20)
     assert every >= 32
     assert every >= steps or (steps // every + 1) * channels * 9 * (16 * size) ** 2 * 4 <= 0.25 * mib * 2**20
+
+
+def test_another_course_of_events_forgets_the_old_pictures(tmp_path: Path) -> None:
+    """After a rollback a step may come again with other scores and no picture: the old one must not stand for it."""
+    path = tmp_path / "a.vizrun"
+    with RunWriter.create(path, spec()) as writer:
+        fill(writer, range(10))
+        writer.checkpoint(9, {"a": np.ones(1)})
+    with RunWriter.open(path) as writer:
+        writer.add_scores(5, np.arange(3) + 5, np.full(3, 0.5))  # the same again: a run continued from its checkpoint
+        writer.flush()
+        with RunReader(path) as reader:
+            assert reader.steps().tolist() == list(range(10))
+        writer.add_scores(5, np.zeros(3), np.zeros(3))
+        writer.flush()
+        with RunReader(path) as reader:
+            assert reader.steps().tolist() == list(range(5))
+            assert reader.scores()[0].tolist() == list(range(6))
+            assert reader.checkpoints() == []
+
+
+def test_a_picture_that_the_stride_overtook_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, go = codec.encode, threading.Event()
+
+    def patient(image: np.ndarray, lossless: bool) -> tuple[int, bytes]:
+        go.wait(10)
+        return encode(image, lossless)
+
+    monkeypatch.setattr(codec, "encode", patient)
+    with RunWriter.create(tmp_path / "a.vizrun", spec()) as writer:
+        fill(writer, range(40))
+        writer._journal.stride = 2
+        go.set()
+    with RunReader(tmp_path / "a.vizrun") as reader:
+        assert reader.steps().tolist() == [*range(32), 32, 34, 36, 38, 39]
