@@ -277,9 +277,10 @@ def open_page(doc: Document, hub: Hub, clock: Callable[[], float] = time.monoton
     doc.config.notify_connection_status = False
     stream, curves = page.stream, page.curves
     page.controls.root.tags = [stream.live, stream.flow, page.state, page.asked]  # part of the document, without a view
-    doc.add_root(page.controls.root)
-    doc.add_root(curves.figure)
-    _attach(doc, page)
+    _attach(doc, page)  # before the roots are there: each later callback would walk through all models
+    with doc.models.freeze():
+        doc.add_root(page.controls.root)
+        doc.add_root(curves.figure)
     doc.on_event("document_ready", lambda _: page.ready())
     doc.on_event("connection_lost", lambda _: page.lost())
     doc.on_session_destroyed(lambda _context, page=page: page.close())

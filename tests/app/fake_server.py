@@ -14,19 +14,23 @@ from bokeh.server.server import Server
 import app
 from app.hub import Hub, set_hub
 from app.routes import PATTERNS
+from app.serve import free_port
 from tests.app.fake import FakeEngine
 from vizcore.runs import Library
 
 
-def make(port: int = 0, pace: float | None = 0.05, home: str | None = None, **kwargs: object) -> tuple[Server, Hub]:
+def make(
+    port: int = 0, pace: float | None = 0.05, home: str | None = None, origins: list[str] | None = None
+) -> tuple[Server, Hub]:
     """A server that is not yet started, and its hub."""
     library = Library(home or tempfile.mkdtemp(prefix="vizcore-fake-"))
     hub = Hub(library, FakeEngine(library, pace))
     set_hub(hub)
     application = Application(DirectoryHandler(filename=str(Path(app.__file__).parent)))
+    port = port or free_port("127.0.0.1", 0)
     server = Server(
         {"/app": application}, port=port, address="127.0.0.1", extra_patterns=PATTERNS,
-        allow_websocket_origin=["*"], session_token_expiration=86400, **kwargs,
+        allow_websocket_origin=origins or [f"localhost:{port}", f"127.0.0.1:{port}"], session_token_expiration=86400,
     )  # fmt: skip
     return server, hub
 

@@ -357,7 +357,8 @@ def test_any_value_of_any_parameter_is_survived(visit: Make) -> None:
 NONSENSE = (
     "", "{", "[]", "null", '"x"', '{"do": []}', '{"do": "explode"}', '{"do":"set"}', '{"do":"theme","name":"<b>"}',
     '{"do":"select","channel":"a"}', '{"do":"scrub","step":-1}', '{"do":"scrub","step":1e99}', "[" * 5000, "x" * 10**6,
-    '{"do":"open","run":"../../x"}', '{"do":"layer","by":7}', '{"do":"preset","index":99}', '{"do":"dismiss","id":true}',
+    '{"do":"open","run":"../../x"}', '{"do":"layer","by":7}', '{"do":"preset","index":99}',
+    '{"do":"dismiss","id":true}',
     '{"do":"further","by":"many"}', '{"do":"start","address":"run=&filters=%00"}', '{"do":"model","name":"\\u0000"}',
 )  # fmt: skip
 

@@ -1,0 +1,181 @@
+"""Addresses beside the page, asked of a real server in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from bokeh.server.server import Server
+
+from app.hub import Hub, set_hub
+from app.routes import FOREVER, PATTERNS, install
+from tests.app.fake_server import make
+from vizcore.export import read_recipe
+from vizcore.history import unpack
+from vizcore.spec import build
+
+
+@dataclass
+class Running:
+    server: Server
+    hub: Hub
+    run: str
+
+    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """The answer to a path that is sent as it stands."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        connection.putrequest("GET", path, skip_host="Host" in headers)
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("routes")
+    made: list[tuple[Server, Hub]] = []
+    ready = threading.Event()
+
+    def work() -> None:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        server, hub = make(home=str(home), pace=None, origins=None)
+        made.append((server, hub))
+        server.start()
+        ready.set()
+        server.io_loop.start()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert ready.wait(30)
+    server, hub = made[0]
+    run = hub.engine.begin(build("digits", "conv2", (3, 5), size=32, steps=20)).result()
+    hub.engine.turn(6)
+    hub.engine.knob(run, "rate", 0.5)
+    hub.engine.turn(2)
+    hub.engine.flush()
+    yield Running(server, hub, run)
+    server.io_loop.add_callback(server.stop)
+    server.io_loop.add_callback(server.io_loop.stop)
+    thread.join(10)
+    hub.close()
+    set_hub(None)
+
+
+def test_health_builds_no_session(running: Running) -> None:
+    status, headers, body = running.get("/healthz")
+    assert (status, body) == (200, b"ok\n")
+    assert headers["Cache-Control"] == "no-store"
+    assert running.server.get_sessions("/app") == []
+
+
+def test_the_root_leads_to_the_page(running: Running) -> None:
+    status, headers, _ = running.get("/")
+    assert status == 302
+    assert headers["Location"].endswith("/app")
+
+
+def test_frames_are_the_exact_step_and_may_be_kept_for_ever(running: Running) -> None:
+    status, headers, body = running.get(f"/frames/{running.run}/5")
+    assert status == 200
+    assert headers["Cache-Control"] == FOREVER
+    header, pictures = unpack(body)
+    with running.hub.library.open(running.run) as reader:
+        assert pictures == [frame.data for frame in reader.frames(5)]
+    assert (header["step"], [item["channel"] for item in header["items"]]) == (5, [3, 5])
+
+
+def test_one_picture_is_served_as_stored(running: Running) -> None:
+    status, headers, body = running.get(f"/frames/{running.run}/5/3")
+    with running.hub.library.open(running.run) as reader:
+        frame = reader.frame(5, 3)
+    assert frame is not None
+    assert (status, headers["Content-Type"], body) == (200, frame.codec, frame.data)
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/frames/RUN/8000", "/frames/RUN/5/4", "/frames/20200101-000000-abcdef/1", "/frames/RUN/-1",
+        "/frames/RUN/999999999",
+        "/frames/../../etc/passwd", "/frames/%2e%2e/%2e%2e/etc/passwd", "/frames/%252e%252e/1", "/frames/RUN/5/../5",
+        "/runs/20200101-000000-abcdef", "/runs/RUN.vizrun", "/runs/..%2fx", "/export/RUN/5/9.png", "/frames/RUN/٣",
+    ],
+)  # fmt: skip
+def test_everything_else_is_not_there(running: Running, path: str) -> None:
+    quoted = path.replace("RUN", running.run).encode("utf-8").decode("latin-1")
+    status, headers, body = running.get("".join(c if ord(c) < 128 else f"%{ord(c):02x}" for c in quoted))
+    assert status == 404
+    assert str(Path.home()).encode() not in body
+    assert headers.get("Cache-Control") != FOREVER
+
+
+def test_a_run_tells_what_it_is(running: Running) -> None:
+    status, _, body = running.get(f"/runs/{running.run}?scores=1")
+    answer = json.loads(body)
+    assert status == 200
+    assert answer["spec"]["channels"] == answer["channels"] == [3, 5]
+    assert answer["steps"] == [[0, 7, 1]]
+    assert answer["knobs"] == [[6, "rate", 0.5]]
+    assert len(answer["scores"]["scores"]) == 8
+
+
+def test_an_exported_picture_has_its_recipe_inside(running: Running) -> None:
+    status, headers, body = running.get(f"/export/{running.run}/7/5.png")
+    assert (status, headers["Content-Type"]) == (200, "image/png")
+    recipe = read_recipe(io.BytesIO(body))
+    assert (recipe.spec.layer, recipe.step, recipe.channel, len(recipe.knobs)) == ("conv2", 7, 5, 1)
+    _, _, earlier = running.get(f"/export/{running.run}/5/5.png")
+    assert read_recipe(io.BytesIO(earlier)).knobs == ()
+
+
+def test_metrics_are_numbers(running: Running) -> None:
+    status, _, body = running.get("/metrics")
+    answer = json.loads(body)
+    assert status == 200
+    assert {"loop_lag_ms", "sessions", "runs", "updates_per_second", "engine"} <= set(answer)
+    assert answer["runs"][running.run]["step"] == 7
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/frames/RUN/5", "/runs/RUN"])
+def test_another_name_for_this_machine_is_refused(running: Running, path: str) -> None:
+    status, _, body = running.get(path.replace("RUN", running.run), Host="evil.example:80")
+    assert status == 403
+    assert body == b"Unknown host\n"
+    assert running.get("/healthz", Host="probe")[0] == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_nothing_can_be_changed_from_outside(running: Running, method: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=20)
+    connection.request(method, f"/runs/{running.run}", headers={"Origin": "http://evil.example"})
+    assert connection.getresponse().status in (403, 405)
+
+
+def test_a_visit_builds_a_session_that_works_only_when_the_page_is_there(running: Running) -> None:
+    begun = len([call for call in running.hub.engine.calls if call[0] == "begin"])
+    status, _, body = running.get("/app")
+    assert status == 200
+    assert b"Bokeh" in body
+    time.sleep(0.2)
+    assert len(running.server.get_sessions("/app")) == 1
+    assert len([call for call in running.hub.engine.calls if call[0] == "begin"]) == begun
+
+
+def test_a_plain_bokeh_serve_gets_the_same_addresses_once() -> None:
+    from bokeh.server.urls import toplevel_patterns
+
+    assert install()
+    assert install()
+    ours = [entry[0] for entry in toplevel_patterns if entry in PATTERNS]
+    assert sorted(ours) == sorted(pattern for pattern, _ in PATTERNS)

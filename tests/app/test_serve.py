@@ -1,0 +1,89 @@
+"""``vizcore serve``: what it refuses, and that it serves."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.serve import DEFAULTS, Dashboard, is_public, main, prepare
+
+
+@pytest.mark.parametrize("argv", [["--address", "0.0.0.0"], ["--address", ""], ["--address", "192.168.1.5"]])
+def test_a_public_address_needs_protection(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    told = capsys.readouterr().err
+    assert "--insecure" in told
+    assert "Traceback" not in told
+
+
+def test_a_taken_port_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["--port", str(taken.getsockname()[1])]) == 2
+    assert "--port 0" in capsys.readouterr().err
+
+
+def test_several_processes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--num-procs", "2"]) == 2
+    assert "one process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [("127.0.0.1", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("::", True), (None, True)],
+)
+def test_what_is_public(address: str | None, public: bool) -> None:
+    assert is_public(address) is public
+
+
+def test_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BOKEH_SECRET_KEY", raising=False)
+    parser = argparse.ArgumentParser()
+    Dashboard(parser)
+    parser.set_defaults(**DEFAULTS)
+    args = parser.parse_args(["--port", "0", "--model", "digits"])
+    monkeypatch.setenv("VIZCORE_MODEL", "")
+    prepare(args)
+    assert args.address == "127.0.0.1"
+    assert args.session_token_expiration == 7 * 24 * 3600
+    assert (args.unused_session_lifetime, args.check_unused_sessions) == (60_000, 10_000)
+    assert args.session_ids == "signed"
+    assert args.websocket_compression_level is None
+    assert args.show is False
+    assert args.allow_websocket_origin == [f"localhost:{args.port}", f"127.0.0.1:{args.port}"]
+    assert os.environ["VIZCORE_MODEL"] == "digits"
+    assert len(os.environ["BOKEH_SECRET_KEY"]) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [["-m", "app.serve", "--port", "0"], ["-m", "bokeh", "serve", "app", "--port", "0"]]
+)
+def test_both_ways_to_serve_give_page_and_addresses(command: list[str], home: Path) -> None:
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, *command], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            line = next(line for line in server.stdout if "http://" in line)
+            found = re.search(r"http://[^:/]+:(\d+)", line)
+            assert found is not None
+            host = f"localhost:{found[1]}"
+            for path in ("/healthz", "/metrics", "/app"):
+                connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
+                connection.request("GET", path, headers={"Host": host})
+                assert connection.getresponse().status == 200, path
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(30)
