@@ -1,9 +1,10 @@
 """Ascend under every combination of some parameters; print what each reaches and draw a contact sheet, one row each.
 
-    python benchmarks/sweep_presets.py imagenette-robust block2 --set rate=0.01,0.02 --set decay=0,0.01 --sheet sweep.png
+    python benchmarks/sweep_presets.py imagenette-robust block2 --set rate=0.02,0.05 --set decay=0,0.01 --sheet a.png
 
-Columns: the highest plain score on the pictures of a folder is 1.0 (``gain``, median over filters; ``above``: filters beyond
-it); ``clipped`` is the share of values within 2 % of black or white; ``contrast`` the deviation of values within a picture.
+Columns: ``gain`` is the plain score in units of the highest on the pictures of a folder (median over filters;
+``above``: filters beyond it), ``clipped`` the share of values within 2 % of black or white, ``contrast`` the deviation
+of values within a picture.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def measure(label: str, spec: RunSpec, network: Network, natural: np.ndarray | N
     contrast = float(last.flatten(1).std(1).mean())
     text = f"median {np.median(end):9.2f}  rose {int((end > start).sum()):2d}/{len(end)}"
     if natural is not None:
-        text += f"  gain {np.median(end / np.maximum(natural, 1e-6)):6.2f}  above {int((end > natural).sum()):2d}/{len(end)}"
+        gain, above = np.median(end / np.maximum(natural, 1e-6)), int((end > natural).sum())
+        text += f"  gain {gain:6.2f}  above {above:2d}/{len(end)}"
     seconds = time.perf_counter() - begin
     print(f"{label:60s} {text}  clipped {clipped:5.1%}  contrast {contrast:.3f}  {seconds:5.1f} s", flush=True)
     images = frames[-1].images

@@ -105,8 +105,9 @@ def test_dense_layers_and_tokens_have_channels_too() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "chanel", "channel channel", "channel +", "channel + + layer", "2channel", "channel(1", "channel(1, 2, 3)",
-     "neuron(1)", "neuron(-1, 2)", "channel()x", "1e999*channel", "channel(a b, )", "*channel", "eval(1)"],
+    ["", " ", "chanel", "channel channel", "channel +", "channel + + layer", "2channel", "channel(1",
+     "channel(1, 2, 3)", "neuron(1)", "neuron(-1, 2)", "channel()x", "1e999*channel", "channel(a b, )", "*channel",
+     "eval(1)"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_a_spec_error(text: str) -> None:
     with pytest.raises(SpecError) as error:

@@ -1,7 +1,7 @@
-"""The four settings of Yosinski et al. 2015 against a transcription of the paper's update in NumPy, on a scale of 0 to 255.
+"""The four settings of Yosinski et al. 2015 against a transcription of the paper's update, on a scale of 0 to 255.
 
-The transcription has its own network (two convolutions and a ReLU in float64 loops of NumPy, with their backward pass by
-hand), SciPy's Gaussian and NumPy's percentiles.  The start, which the paper draws at random, is taken from our first frame.
+The transcription has its own network (two convolutions and a ReLU in float64 NumPy, their backward pass by hand),
+SciPy's Gaussian and NumPy's percentiles.  The start, which the paper draws at random, is taken from our run.
 
 Tolerance: 2e-3 of 255 after 12 steps, against float32 (observed: below 1e-3).
 """
@@ -116,7 +116,7 @@ def test_the_paper_presets_are_the_papers_update(preset: str, faster: float) -> 
 
 
 def test_a_rate_on_0_to_255_is_255_squared_times_one_on_0_to_1() -> None:
-    """One convolution, one step: the chain rule divides the gradient by 255, and the step is measured in units of 255."""
+    """One convolution, one step: the chain rule divides the gradient by 255, and steps are in units of 255."""
     weight = torch.randn(1, 3, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     unit = torch.rand(1, 3, 5, 5, dtype=torch.float64, requires_grad=True)
     byte = (255 * unit).detach().requires_grad_()

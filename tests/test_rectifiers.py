@@ -11,8 +11,8 @@ from vizcore.rectifiers import Redirected
 
 
 @pytest.mark.parametrize(
-    "act", [F.relu, torch.relu, F.relu_, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_, nn.ReLU(), nn.ReLU(inplace=True),
-            F.relu6, nn.ReLU6(), nn.ReLU6(inplace=True)],
+    "act", [F.relu, torch.relu, F.relu_, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_, nn.ReLU(),
+            nn.ReLU(inplace=True), F.relu6, nn.ReLU6(), nn.ReLU6(inplace=True)],
 )  # fmt: skip
 def test_a_row_without_gradient_gets_one_and_the_others_keep_theirs(act: object) -> None:
     x = torch.tensor([[-1.0, -2.0], [-1.0, 3.0]], requires_grad=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -169,20 +169,22 @@ class Ascent(Iterator[Frame]):
     def _look(self, knobs: Mapping[str, Value]) -> _Look:
         """Forward and backward at the present step."""
         self._image.settle()
-        look = self._differentiate(knobs)
-        if self._step < RESCUE and bool((look.norms == 0).any()):
+        look = self._differentiate(knobs, range(len(self.spec.channels)))
+        off = (look.norms == 0).nonzero()[:, 0].tolist() if self._step < RESCUE else []
+        if off:
             with Redirected():
-                other = self._differentiate(knobs)
-            off = look.norms == 0
-            look.gradients = [torch.where(_like_rows(off, g), o, g)
-                              for g, o in zip(look.gradients, other.gradients, strict=True)]  # fmt: skip
-            look.pull = torch.where(off, other.norms, look.norms)
+                other = self._differentiate(knobs, off)  # whose gradient is 0 in all other rows
+            look.gradients = [g + o for g, o in zip(look.gradients, other.gradients, strict=True)]
+            look.pull = look.norms + other.norms
         return look
 
-    def _differentiate(self, knobs: Mapping[str, Value]) -> _Look:
+    def _differentiate(self, knobs: Mapping[str, Value], rows: Sequence[int]) -> _Look:
         canvas = self._image.canvas()
-        picture = self._image.picture(canvas)
-        scores = self._objective(self._cut(self._moved(picture, knobs)))
+        picture, objective = self._image.picture(canvas), self._objective
+        if len(rows) < len(picture):
+            picture, objective = picture[rows], objective.rows(rows)
+        channels = [self.spec.channels[row] for row in rows]
+        scores = objective(self._cut(self._moved(picture, channels, knobs)))
         cost = penalties.cost(picture, self._mean, knobs)
         loss = -(scores if cost is None else scores - cost).sum()
         wanted = [self._image.parameter, canvas] if penalties.needs_canvas_gradient(knobs) else [self._image.parameter]
@@ -190,9 +192,9 @@ class Ascent(Iterator[Frame]):
         norms = torch.linalg.vector_norm(gradients[0].flatten(1), dim=1)
         return _Look(picture.detach(), scores.detach(), norms, gradients, norms)
 
-    def _moved(self, picture: Tensor, knobs: Mapping[str, Value]) -> Tensor:
+    def _moved(self, picture: Tensor, channels: Sequence[int], knobs: Mapping[str, Value]) -> Tensor:
         jitter, scale, rotate = int(knobs["jitter"]), float(knobs["scale"]), float(knobs["rotate"])
-        moves = transforms.draw(self.spec.seed, self._step, self.spec.channels, jitter, scale, rotate)
+        moves = transforms.draw(self.spec.seed, self._step, channels, jitter, scale, rotate)
         return transforms.move(self._network.normalize(picture), moves, int(knobs["pad"]))
 
     def _update(self, look: _Look, knobs: Mapping[str, Value]) -> None:

@@ -6,6 +6,7 @@ Objectives add and scale: ``channel("features.7", [3]) + 0.5 * neuron("features.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import math
@@ -46,6 +47,12 @@ class Term:
     def __call__(self, activations: Activations) -> Tensor:
         return _SCORES[self.kind](self, _maps(activations[self.layer]))
 
+    def rows(self, chosen: Sequence[int]) -> Term:
+        """The term for a batch of these rows only."""
+        if len(self.numbers) < 2:
+            return self
+        return dataclasses.replace(self, numbers=tuple(self.numbers[row] for row in chosen))
+
     def check(self, activations: Activations) -> None:
         """Raises :class:`LayerError` if the layer has no such channel or position."""
         _, channels, height, width = _maps(activations[self.layer]).shape
@@ -80,6 +87,10 @@ class Objective:
         """Raises :class:`LayerError` if a term asks for a channel or position that its layer does not have."""
         for _, term in self.terms:
             term.check(activations)
+
+    def rows(self, chosen: Sequence[int]) -> Objective:
+        """The objective of a batch of these rows only."""
+        return Objective(tuple((weight, term.rows(chosen)) for weight, term in self.terms))
 
     def __add__(self, other: Objective) -> Objective:
         return Objective(self.terms + other.terms)

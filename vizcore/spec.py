@@ -34,12 +34,21 @@ class RunSpec:
     arch: str | None = None
     preset: str = "Crisp"
 
-    size: int = param(128, "Size", "Height and width of the picture.", "look", minimum=16, maximum=512, step=16, unit="px")
+    size: int = param(
+        128, "Size", "Height and width of the picture.", "look", minimum=16, maximum=512, step=16, unit="px"
+    )
     steps: int = param(
-        256, "Steps", "How long the ascent goes on; raise it at any time.", "look", minimum=1, maximum=8192, step=32, hot=True
+        256,
+        "Steps",
+        "How long the ascent goes on; raise it at any time.",
+        "look",
+        minimum=1,
+        maximum=8192,
+        step=32,
+        hot=True,
     )
     rate: float = param(
-        0.02, "Rate", "Length of a step.", "look", minimum=1e-6, maximum=1e4, step=0.001, log=True, hot=True
+        0.05, "Rate", "Length of a step.", "look", minimum=1e-6, maximum=1e4, step=0.001, log=True, hot=True
     )
     jitter: int = param(
         8, "Jitter", "Shifts the picture at random by up to this much before each step.", "look",
@@ -56,12 +65,12 @@ class RunSpec:
         minimum=0, maximum=30, step=1, hot=True, unit="°",
     )  # fmt: skip
     pad: int = param(
-        12, "Pad", "Frames the picture in grey before it is moved.", "transforms",
+        4, "Pad", "Frames the picture in grey before it is moved.", "transforms",
         minimum=0, maximum=32, step=1, hot=True, unit="px",
     )  # fmt: skip
 
     decay: float = param(
-        0.0, "L2 decay", "Shrinks the picture towards grey by this share each step.", "penalties",
+        0.004, "L2 decay", "Shrinks the picture towards grey by this share each step.", "penalties",
         minimum=0, maximum=0.3, step=0.001, hot=True,
     )  # fmt: skip
     blur: float = param(
@@ -76,15 +85,15 @@ class RunSpec:
         minimum=0, maximum=95, step=1, hot=True, unit="%",
     )  # fmt: skip
     small_norm: float = param(
-        0.0, "Small-norm clip", "Sets this share of pixels, those of the smallest norm over colour, to grey.", "penalties",
-        minimum=0, maximum=95, step=1, hot=True, unit="%",
+        0.0, "Small-norm clip", "Sets this share of pixels, those of the smallest norm over colour, to grey.",
+        "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%",
     )  # fmt: skip
     small_benefit: float = param(
-        0.0, "Small-benefit clip", "Sets this share of pixels, those that help the score least (signed), to grey.",
+        0.0, "Small-benefit clip", "Sets this share of pixels, those that would help the score least as grey, to grey.",
         "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%",
     )  # fmt: skip
     small_contribution: float = param(
-        0.0, "Small-contribution clip", "Sets this share of pixels, those of the smallest influence on the score, to grey.",
+        0.0, "Small-contribution clip", "Sets this share of pixels, those of least influence on the score, to grey.",
         "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%",
     )  # fmt: skip
     tv: float = param(
@@ -99,7 +108,9 @@ class RunSpec:
     parameterization: str = param(
         "fourier", "Image", "What is ascended: Fourier coefficients or pixels.", "image", choices=("fourier", "pixel")
     )
-    decorrelate: bool = param(True, "Decorrelated colour", "Ascends in colours that are independent in photographs.", "image")
+    decorrelate: bool = param(
+        True, "Decorrelated colour", "Ascends in colours that are independent in photographs.", "image"
+    )
     fourier_decay: float = param(
         1.0, "Fourier decay", "Damps high frequencies; 1 is the spectrum of photographs.", "image",
         minimum=0, maximum=3, step=0.1,
@@ -112,14 +123,22 @@ class RunSpec:
         "adam", "Optimizer", "Adam, or plain ascent as in the paper.", "image", choices=("adam", "ascent")
     )
     policy: str = param(
-        "cosine", "Rate policy", "How the rate moves with the step.", "image", choices=("constant", "cosine", "progress")
+        "cosine",
+        "Rate policy",
+        "How the rate moves with the step.",
+        "image",
+        choices=("constant", "cosine", "progress"),
     )
     desired: float = param(
         2.0, "Desired progress", "Gain of score per step that the progress policy aims at.", "image",
         minimum=0, maximum=1000, step=0.1, hot=True,
     )  # fmt: skip
     precision: str = param(
-        "auto", "Precision", "Arithmetic of the network; the picture is always fp32.", "image", choices=("auto", "fp32", "bf16")
+        "auto",
+        "Precision",
+        "Arithmetic of the network; the picture is always fp32.",
+        "image",
+        choices=("auto", "fp32", "bf16"),
     )
 
     def __post_init__(self) -> None:
@@ -150,7 +169,7 @@ HOT: tuple[str, ...] = tuple(name for name, meta in PARAMS.items() if meta.hot)
 
 _PAPER = {
     "parameterization": "pixel", "decorrelate": False, "optimizer": "ascent", "start": 10 / 255,
-    "jitter": 0, "scale": 0.0, "rotate": 0.0, "pad": 0,
+    "jitter": 0, "scale": 0.0, "rotate": 0.0, "pad": 0, "decay": 0.0,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Value]] = {
     "Crisp": {},
@@ -204,7 +223,8 @@ def unknown_parameter(name: str) -> SpecError:
 
     near = difflib.get_close_matches(name, PARAMS, 1, 0.5)
     return SpecError(
-        f"There is no parameter {name[:40]!r}.", f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(PARAMS)}."
+        f"There is no parameter {name[:40]!r}.",
+        f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(PARAMS)}.",
     )
 
 
@@ -227,7 +247,9 @@ def parse_channels(text: str) -> tuple[int, ...]:
         if last < first:
             raise SpecError(f"The range {part!r} runs backwards.", hint)
         if last - first >= 10 * MAX_FILTERS:
-            raise SpecError(f"The range {part!r} has more than {MAX_FILTERS} filters.", f"Choose at most {MAX_FILTERS}.")
+            raise SpecError(
+                f"The range {part!r} has more than {MAX_FILTERS} filters.", f"Choose at most {MAX_FILTERS}."
+            )
         found.extend(range(first, last + 1))
     return check_channels(dict.fromkeys(found))
 
@@ -305,7 +327,11 @@ class Knobs:
             self.set(step, name, value)
 
     def set(self, step: int, name: str, value: object) -> Value:
-        """Turn a knob from ``step`` on; returns the value as stored.  Raises :class:`SpecError` for cold or bad ones."""
+        """Turn a knob from ``step`` on; returns the value as stored.
+
+        Raises:
+            SpecError: a cold knob, a value out of range, a step in the past.
+        """
         if name not in PARAMS:
             raise unknown_parameter(name)
         if name not in HOT:
