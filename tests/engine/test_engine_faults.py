@@ -20,11 +20,16 @@ from vizcore.history import RunReader, decode
 from vizcore.runs import Library
 
 
-@pytest.fixture
-def exact(library: Library) -> Iterator[Engine]:
+@pytest.fixture(scope="module")
+def shared_exact(library: Library) -> Iterator[Engine]:
     with Engine(library, device="cpu", exact=True) as engine:
-        engine.ready.result(TIMEOUT)
         yield engine
+
+
+@pytest.fixture
+def exact(shared_exact: Engine) -> Engine:
+    shared_exact._deaths.clear()  # or it would give up after the third test
+    return shared_exact
 
 
 def kill(engine: Engine) -> int:
@@ -72,7 +77,7 @@ def test_a_killed_child_is_replaced_and_its_runs_end_as_if_nothing_had_been(exac
 
 def test_who_waits_for_a_killed_child_is_told(exact: Engine) -> None:
     assert exact.pid is not None
-    os.kill(exact.pid, signal.SIGSTOP)
+    os.kill(exact.pid, signal.SIGSTOP)  # it cannot answer
     waiting = exact.models()
     kill(exact)
     with pytest.raises(EngineError, match="starting again"):
@@ -89,6 +94,20 @@ def test_viewers_are_known_to_the_next_child(exact: Engine) -> None:
     in_state(exact, run, "running")
     exact.unwatch(run, "anna").result(TIMEOUT)
     in_state(exact, run, "resting")
+
+
+def test_a_run_in_whose_steps_the_child_died_twice_is_left_alone(library: Library) -> None:
+    with Engine(library, device="cpu") as engine:
+        run = engine.begin(tiny(), keep=True).result(TIMEOUT)
+        for _ in range(2):
+            step = engine.states[run].step
+            until(lambda step=step: engine.states[run].step > step + 5)  # its steps are all that is computed
+            kill(engine)
+        state = in_state(engine, run, "failed", "loading", "running")
+        assert state.state == "failed"
+        assert state.error is not None
+        assert "160 px" in state.error["hint"]
+        assert engine.models().result(TIMEOUT)
 
 
 def test_three_deaths_within_a_minute_are_enough(library: Library) -> None:

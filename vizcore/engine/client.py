@@ -9,6 +9,7 @@ import multiprocessing
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from multiprocessing.connection import Connection
@@ -18,7 +19,7 @@ from typing import Any
 
 from vizcore import spec as specs
 from vizcore.engine import worker_main
-from vizcore.engine.protocol import ACTIVE, Config, Event, RunState
+from vizcore.engine.protocol import ACTIVE, BEGINNING, Config, Event, RunState
 from vizcore.errors import EngineError, from_dict
 from vizcore.runs import Library
 from vizcore.spec import RunSpec
@@ -29,6 +30,8 @@ CLOSE_SECONDS = 5.0  # for the child to finish its files before it is ended
 
 _STOPPED = ("The engine stopped and is starting again.", "Try again in a few seconds; nothing is lost.")
 _GIVEN_UP = ("The engine stopped three times within a minute.", "Start vizcore again; its log says why.")
+_TOO_MUCH = ("The engine stopped while it began a run.", "If memory is short, try 160 px or fewer filters.")
+_CULPRIT = ("The engine stopped twice in a step of this run.", "If memory is short, try 160 px or fewer filters.")
 _CLOSED = ("The engine is not running.", "Start vizcore again.")
 Refusal = tuple[str, str]  # message and hint: an exception object that is raised again and again would grow
 
@@ -57,6 +60,7 @@ class Engine:
         self._viewers: dict[str, set[str]] = {}
         self._kept: set[str] = set()
         self._deaths: list[float] = []
+        self._culprits: Counter[str] = Counter()  # in whose steps the child died
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._refusal: Refusal | None = _CLOSED  # why no command can be taken
@@ -88,6 +92,8 @@ class Engine:
             process.kill()
             process.join()
         self._fail_pending(_CLOSED)
+        lost = [state for state in self._states.values() if state.state in ACTIVE]
+        self._set_states(*(state.replace(state="interrupted", rate=0.0, eta=None) for state in lost))
 
     def __enter__(self) -> Engine:
         self.start()
@@ -210,8 +216,9 @@ class Engine:
     def _spawn(self) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
+        self._busy = context.RawArray("c", 32)
         process = context.Process(
-            target=worker_main.main, args=(theirs, self._config), name="vizcore-engine", daemon=True
+            target=worker_main.main, args=(theirs, self._busy, self._config), name="vizcore-engine", daemon=True
         )
         with _without_interrupts():
             process.start()
@@ -277,21 +284,31 @@ class Engine:
                 return  # closed on purpose, or it said that it cannot work
             now = time.monotonic()
             self._deaths = [at for at in self._deaths if now - at < WITHIN] + [now]
-            refusal = _GIVEN_UP if len(self._deaths) >= DEATHS else _STOPPED
+            culprit = bytes(self._busy.value)
+            refusal = _GIVEN_UP if len(self._deaths) >= DEATHS else _TOO_MUCH if culprit == BEGINNING else _STOPPED
             lost = [state for state in self._states.values() if state.state in ACTIVE]
+            guilty = self._blame(culprit.decode())
             self._loading = {}
-            self._set_states(*(_lost(state, refusal) for state in lost))
+            self._set_states(*(_lost(state, _CULPRIT if state.run == guilty else refusal) for state in lost))
             pending, self._pending = self._pending, {}
             if refusal is _GIVEN_UP:
                 self._refusal = refusal
             else:
                 self._spawn()
-                for command in self._restores(lost):
+                for command in self._restores([state for state in lost if state.run != guilty]):
                     self._send("restore", **command)
         for future in pending.values():
             _resolve(future, None, EngineError(*refusal))
         if refusal is _GIVEN_UP and not self.ready.done():
             self.ready.set_exception(EngineError(*refusal))
+
+    def _blame(self, culprit: str) -> str | None:
+        """The run that is not taken up again, since the child died in its steps before.
+
+        Where memory is short the system kills without a word; the other runs must not suffer for it.
+        """
+        self._culprits[culprit] += 1
+        return culprit if self._culprits[culprit] > 1 else None
 
     def _restores(self, lost: list[RunState]) -> Iterator[dict[str, Any]]:
         active = {state.run: "resting" if state.state == "resting" else "running" for state in lost}
@@ -306,8 +323,10 @@ class Engine:
 
 
 def _lost(state: RunState, refusal: Refusal) -> RunState:
-    error = EngineError(*refusal).to_dict() if refusal is _GIVEN_UP else None
-    return state.replace(state="interrupted", rate=0.0, eta=None, note=refusal[0], error=error)
+    if refusal in (_GIVEN_UP, _CULPRIT):
+        error = EngineError(*refusal).to_dict()
+        return state.replace(state="failed", rate=0.0, eta=None, note="", error=error)
+    return state.replace(state="interrupted", rate=0.0, eta=None, note=refusal[0])
 
 
 def _resolve(future: Future[Any], value: Any, error: BaseException | None) -> None:

@@ -8,6 +8,7 @@ import re
 import secrets
 from pathlib import Path
 
+from vizcore.engine.devices import free_memory
 from vizcore.errors import EngineError, StorageError, VizcoreError
 
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate|not enough memory|alloc_failed", re.IGNORECASE)
@@ -40,13 +41,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 def out_of_memory(error: BaseException, free: int | None = None) -> EngineError:
     """The error of a run that does not fit, with the size that was asked for if torch told it."""
     found = _WANTED.search(str(error))
-    room = f", {free / 2**30:.1f} GB free" if free is not None else ""
+    room = f", and {free / 2**30:.1f} GB are free" if free is not None else ""
     needs = "more memory than there is"
     if found:
         size = float(found[1]) * _UNITS.get(found[2].lower(), 1)
-        needs = f"{size / 2**30:.1f} GB more" if size >= 2**29 else f"{max(size / 2**20, 1):.0f} MB more"
-    return EngineError(f"The run needs {needs} memory{room}.".replace("there is memory", "there is"),
-                       "Try 160 px or fewer filters.")  # fmt: skip
+        needs = f"{size / 2**30:.1f} GB more memory" if size >= 2**29 else f"{max(size / 2**20, 1):.0f} MB more memory"
+    return EngineError(f"The run needs {needs}{room}.", "Try 160 px or fewer filters.")
 
 
 def explain(error: BaseException, log: logging.Logger) -> VizcoreError:
@@ -55,7 +55,7 @@ def explain(error: BaseException, log: logging.Logger) -> VizcoreError:
         return error
     if is_out_of_memory(error):
         log.warning("out of memory: %s", error)
-        return out_of_memory(error)
+        return out_of_memory(error, free_memory())
     number = secrets.token_hex(3)
     log.error("error %s", number, exc_info=(type(error), error, error.__traceback__))
     if isinstance(error, OSError):

@@ -19,6 +19,8 @@ ACTIVE = ("loading", "running", "resting")
 GRACE = 2.0  # seconds without a viewer after which a run rests
 STATUS_EVERY = 0.1  # seconds between two states of a run that only count its steps
 
+BEGINNING = b"-"  # stands for a run that has no name yet where the child notes whose step it computes
+
 Command = tuple[int, str, dict[str, Any]]
 Event = tuple[Any, ...]
 

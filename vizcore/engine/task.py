@@ -23,6 +23,7 @@ from vizcore.spec import Knobs, RunSpec
 from vizcore.zoo.load import Network
 
 ROLLBACKS = 3  # times that a run of NaN is tried again at half the rate
+FLUSH_SECONDS = 2.0
 Reply = Callable[[int], None]
 Arrays = dict[str, np.ndarray]
 
@@ -50,6 +51,8 @@ class Task:
         self.spec = spec
         self.knobs = knobs
         self.state = state
+        self.before = state  # what it was when loading began
+        self.pauses = 0  # how often it was paused, for those who wait to go on with it
         self.step = -1
         self.viewers: set[str] = set()
         self.keep = False
@@ -173,18 +176,29 @@ class Task:
         self._enter("running")
         return self.next_step
 
-    def pause(self, state: str = "paused") -> int:
+    def become(self, state: str) -> None:
+        """Say that it is in another state, without any other effect."""
+        self.state = state
+        self.publish(now=True)
+
+    def pause(self) -> int:
         """Take no further step; returns the last one."""
         self._credit = 0
+        self.pauses += 1
         self._answer_steps()
-        if self.state in ("running", "resting", "loading", "interrupted") or state == "interrupted":
-            self._enter(state)
+        if self.state not in ("done", "failed", "paused"):
+            self._enter("paused")
         return self.step
 
     def settle(self) -> None:
         """Write down where a run stands that has stopped for a while."""
         if self._ascent is not None:
             self._checkpoint(save=True)
+
+    def flush(self) -> None:
+        """Wait, but not for ever, until the file has everything so far."""
+        if self._writer is not None:
+            self._writer.flush(FLUSH_SECONDS)
 
     def advance(self, n: int, reply: Reply) -> None:
         """Take ``n`` steps although paused, then ``reply`` with the last one."""
@@ -272,7 +286,7 @@ class Task:
         if self._credit:
             self._credit -= 1
             if not self._credit:
-                self._writer.flush(1.0)  # a picture that was asked for is shown, on the stride or not
+                self.flush()  # a picture that was asked for is shown, on the stride or not
                 self._answer_steps()
                 self.settle()
         self.publish()
@@ -280,8 +294,9 @@ class Task:
     def _finish(self) -> None:
         self._credit = 0
         self._answer_steps()
-        self._enter("done")
+        self.state = "done"
         self.settle()
+        self._enter("done")
 
     def _answer_steps(self) -> None:
         replies, self._stepped = self._stepped, []
@@ -344,6 +359,8 @@ class Task:
         self.used = time.monotonic()
         self._times.clear()
         self._write_state()
+        if state in ("done", "failed"):
+            self.flush()  # who hears of the end finds all of it in the file
         self.publish(now=True)
 
     def _write_state(self) -> None:

@@ -21,10 +21,10 @@ from vizcore.ascent import ascend
 from vizcore.engine.devices import choose, set_threads
 from vizcore.engine.failures import explain, logger
 from vizcore.engine.networks import Networks
-from vizcore.engine.protocol import Config, Event, RunState
+from vizcore.engine.protocol import BEGINNING, Config, Event, RunState
 from vizcore.engine.scheduler import Scheduler
 from vizcore.engine.task import Bench, Task
-from vizcore.errors import EngineError, VizcoreError
+from vizcore.errors import EngineError, HistoryError, VizcoreError
 from vizcore.history import decode
 from vizcore.runs import Library
 from vizcore.spec import RunSpec
@@ -44,8 +44,9 @@ class Worker:
     thing after the other, because two passes through one network would meet in its hooks.
     """
 
-    def __init__(self, pipe: Connection, config: Config, begin: float) -> None:
+    def __init__(self, pipe: Connection, busy: Any, config: Config, begin: float) -> None:
         self._pipe = pipe
+        self._busy = busy
         self._config = config
         self._sending = threading.Lock()
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
@@ -54,7 +55,6 @@ class Worker:
         self._scheduler = Scheduler()
         self._closing = False
         self._warm = False
-        self._late: set[int] = set()
 
     def serve(self) -> None:
         """Compute until the pipe ends or ``close`` comes; does not return."""
@@ -98,7 +98,9 @@ class Worker:
             return
         begin = time.perf_counter()
         task = self._tasks[str(run)]
+        self._busy.value = task.run.encode()
         task.turn()
+        self._busy.value = b""
         self._scheduler.charge(run, time.perf_counter() - begin)
         if not task.ready:
             self._let_go()
@@ -123,6 +125,7 @@ class Worker:
             value = job()
         except Exception as failure:
             error = explain(failure, self._bench.log)
+        self._busy.value = b""
         if error is not None:
             self._free()
             self._reply_error(number, error)
@@ -211,8 +214,15 @@ class Worker:
             "unwatch": self._unwatch,
         }
 
-    def _with_network(self, number: int, model: str, arch: str | None, then: Callable[[Network], Any]) -> Any:
-        """``then(network)`` at once if it is loaded, else when the loading thread has it."""
+    def _with_network(
+        self,
+        number: int,
+        model: str,
+        arch: str | None,
+        then: Callable[[Network], Any],
+        failed: Callable[[], None] = lambda: None,
+    ) -> Any:
+        """``then(network)`` at once if it is loaded, else when the loading thread has it, or ``failed()``."""
         network = self._networks.ready(model, arch)
         if network is not None:
             return then(network)
@@ -224,6 +234,7 @@ class Worker:
                 error = explain(failure, self._bench.log)
 
                 def refuse() -> None:
+                    failed()
                     raise error
 
                 self._inbox.put((number, refuse))
@@ -234,16 +245,29 @@ class Worker:
         return LATER
 
     def _with_live(self, number: int, task: Task, then: Callable[[], Any]) -> Any:
+        """``then()`` once the run has its tensors; while they are fetched it is loading."""
         if task.live:
             return then()
+        if task.state != "loading":
+            task.before = task.state
+            task.become("loading")
+
+        def settle() -> None:
+            if task.state == "loading":  # else somebody has paused it meanwhile
+                task.become(task.before)
 
         def enliven(network: Network) -> Any:
-            task.enliven(network)
+            if self._tasks.get(task.run) is not task:
+                raise EngineError("The run was stopped before it was loaded.", "Start it again.")
+            try:
+                task.enliven(network)
+            finally:
+                settle()
             value = then()
             self._let_go()
             return value
 
-        return self._with_network(number, task.spec.model, task.spec.arch, enliven)
+        return self._with_network(number, task.spec.model, task.spec.arch, enliven, settle)
 
     def _task(self, run: str) -> Task:
         task = self._tasks.get(run)
@@ -277,6 +301,7 @@ class Worker:
         wanted = specs.from_dict(spec)
 
         def then(network: Network) -> str:
+            self._busy.value = BEGINNING
             task = Task.begin(wanted, network, self._bench, parent)
             task.keep = keep
             self._tasks[task.run] = task
@@ -289,10 +314,8 @@ class Worker:
     def _resume(self, number: int, run: str, keep: bool = False) -> Any:
         task = self._task(run)
         task.keep = task.keep or keep
-        if not task.live:
-            task.state = "loading"
-            task.publish(now=True)
-        return self._with_live(number, task, task.go)
+        pauses = task.pauses
+        return self._with_live(number, task, lambda: task.go() if task.pauses == pauses else task.next_step)
 
     def _restore(self, number: int, run: str, state: str | None, viewers: list[str], keep: bool) -> Any:
         """Take up a run of a child that was killed."""
@@ -300,9 +323,7 @@ class Worker:
         task.viewers, task.keep = set(viewers), keep
         if state == "running":
             return self._resume(number, run)
-        if state == "resting":
-            task.state = "resting"
-        task.publish(now=True)
+        task.become("resting" if state == "resting" else task.state)
         return None
 
     def _pause(self, number: int, run: str) -> Any:
@@ -340,10 +361,12 @@ class Worker:
         return self._with_live(number, task, lambda: task.knob(name, value))
 
     def _evidence(self, number: int, run: str, step: int, channel: int) -> Any:
+        if run in self._tasks:
+            self._tasks[run].flush()
         with self._bench.library.open(run) as reader:
             spec, stored = reader.spec, reader.frame(step, channel)
         if stored is None:
-            raise EngineError(f"The picture of step {step} was not kept.", "Choose a step that the slider shows.")
+            raise HistoryError(f"The picture of step {step} was not kept.", "Choose a step that the slider shows.")
         image = decode(stored)
         return self._with_network(
             number, spec.model, spec.arch, lambda network: evidence.of(network, image, spec.layer, channel)
@@ -353,7 +376,7 @@ class Worker:
         task = self._task(run)
         task.watch(viewer)
         if task.state == "resting":
-            return self._with_live(number, task, lambda: (task.go(), None)[1])
+            return self._resume(number, run)
         task.publish(now=True)
         return None
 
