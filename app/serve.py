@@ -28,7 +28,6 @@ DEFAULTS = {
     "session_token_expiration": 7 * DAY,
     "unused_session_lifetime": 60_000,
     "check_unused_sessions": 10_000,
-    "session_ids": "signed",
     "log_level": "warning",
 }
 
@@ -49,7 +48,9 @@ class Dashboard(Serve):
     )
 
     def customize_kwargs(self, args: argparse.Namespace, server_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Add our addresses."""
+        """Add our addresses, and sign session ids so that nobody can be talked into sharing one."""
+        if args.session_ids is None and not server_kwargs["sign_sessions"]:
+            server_kwargs |= {"sign_sessions": True, "secret_key": generate_secret_key().encode()}
         return {**server_kwargs, "extra_patterns": PATTERNS}
 
     def customize_server(self, server: Any) -> Any:
@@ -105,7 +106,6 @@ def prepare(args: argparse.Namespace) -> None:
     for name in ("model", "device", "home"):
         if getattr(args, name):
             os.environ[f"VIZCORE_{name.upper()}"] = getattr(args, name)
-    os.environ.setdefault("BOKEH_SECRET_KEY", generate_secret_key())  # signs session ids, so that none can be shared
 
 
 def is_public(address: str | None) -> bool:

@@ -47,7 +47,6 @@ def test_what_is_public(address: str | None, public: bool) -> None:
 
 
 def test_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BOKEH_SECRET_KEY", raising=False)
     parser = argparse.ArgumentParser()
     Dashboard(parser)
     parser.set_defaults(**DEFAULTS)
@@ -57,12 +56,13 @@ def test_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert args.address == "127.0.0.1"
     assert args.session_token_expiration == 7 * 24 * 3600
     assert (args.unused_session_lifetime, args.check_unused_sessions) == (60_000, 10_000)
-    assert args.session_ids == "signed"
+    kwargs = Dashboard(argparse.ArgumentParser()).customize_kwargs(args, {"sign_sessions": False})
+    assert kwargs["sign_sessions"]
+    assert len(kwargs["secret_key"]) > 20
     assert args.websocket_compression_level is None
     assert args.show is False
     assert args.allow_websocket_origin == [f"localhost:{args.port}", f"127.0.0.1:{args.port}"]
     assert os.environ["VIZCORE_MODEL"] == "digits"
-    assert len(os.environ["BOKEH_SECRET_KEY"]) > 20
 
 
 @pytest.mark.slow
