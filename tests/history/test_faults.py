@@ -135,13 +135,13 @@ def test_foreign_newer_and_absent_files(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("run") / "a.vizrun"
     with RunWriter.create(path, spec()) as writer:
         fill(writer, range(40))
         writer.knob(5, "rate", 0.5)
         writer.checkpoint(20, {"image": np.ones(30)})
-    return path.read_bytes()
+    return path
 
 
 def read_all(path: Path) -> None:
@@ -156,10 +156,10 @@ def read_all(path: Path) -> None:
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
 def test_damage_is_a_history_error_or_goes_unnoticed(
-    healthy: bytes, tmp_path_factory: pytest.TempPathFactory, seed: int
+    healthy: Path, tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     chance = random.Random(seed)
-    data = bytearray(healthy)
+    data = bytearray(healthy.read_bytes())
     for _ in range(chance.randint(1, 20)):
         at = chance.randrange(200) if chance.random() < 0.2 else chance.randrange(len(data))
         data[at : at + 16] = chance.randbytes(min(16, len(data) - at))
@@ -172,8 +172,9 @@ def test_damage_is_a_history_error_or_goes_unnoticed(
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
-def test_a_file_cut_short_is_told(healthy: bytes, tmp_path: Path, share: float) -> None:
-    (tmp_path / "a.vizrun").write_bytes(healthy[: int(len(healthy) * share)])
+def test_a_file_cut_short_is_told(healthy: Path, tmp_path: Path, share: float) -> None:
+    data = healthy.read_bytes()
+    (tmp_path / "a.vizrun").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(HistoryError, match="damaged"):
         RunReader(tmp_path / "a.vizrun")
 

@@ -73,7 +73,10 @@ class RunReader:
     def info(self) -> dict[str, Any]:
         """The state and what came with it (``set_state(state, **info)``)."""
         rows = self._rows("SELECT value FROM meta WHERE key = 'state'")
-        return dict(_json(rows[0][0])) if rows else {}
+        found = _json(rows[0][0]) if rows else {}
+        if not isinstance(found, dict):
+            raise schema.damaged()
+        return found
 
     @property
     def version(self) -> int:
@@ -128,7 +131,7 @@ class RunReader:
         found = []
         for number, codec, data, *_ in rows:
             row = number % schema.ROWS
-            if row >= len(channels) or codec not in MIME:
+            if row >= len(channels) or codec not in MIME or not isinstance(data, bytes):
                 raise schema.damaged()
             found.append(
                 StoredFrame(
@@ -144,7 +147,7 @@ class RunReader:
         """Steps [K], scores [K, N] and gradient norms [K, N] of every step after ``since``, kept pictures or not."""
         rows = self._rows("SELECT step, scores, norms FROM step WHERE step > ? ORDER BY step", since)
         width = len(self.spec.channels)
-        if any(len(row[1]) != 4 * width or len(row[2]) != 4 * width for row in rows):
+        if any(not isinstance(b, bytes) or len(b) != 4 * width for row in rows for b in row[1:]):
             raise schema.damaged()
         scores = np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(-1, width)
         norms = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(-1, width)
@@ -173,6 +176,8 @@ class RunReader:
         rows = self._rows("SELECT step, state FROM checkpoint WHERE step <= ? ORDER BY step DESC LIMIT 1", step)
         if not rows:
             raise HistoryError(f"The run has no checkpoint up to step {step}.", "Start it again from step 0.")
+        if not isinstance(rows[0][1], bytes):
+            raise schema.damaged()
         try:
             with np.load(io.BytesIO(rows[0][1]), allow_pickle=False) as arrays:
                 return rows[0][0], {name: arrays[name] for name in arrays.files}
@@ -180,13 +185,11 @@ class RunReader:
             raise schema.damaged() from error
 
     def _rows(self, query: str, *values: int | str) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self._lock, schema.translated():
             try:
                 return self._connection.execute(query, values).fetchall()
             except sqlite3.ProgrammingError as error:
                 raise HistoryError("The run file was closed.", "Open the run again.") from error
-            except sqlite3.Error as error:
-                raise schema.translate(error) from error
 
 
 def _number(step: int) -> int:
@@ -196,15 +199,20 @@ def _number(step: int) -> int:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise schema.damaged() from error
 
 
 def _statuses(text: str | None) -> list[str]:
-    return [str(status) for status in _json(text)] if text else []
+    found = _json(text) if text else []
+    if not isinstance(found, list):
+        raise schema.damaged()
+    return [str(status) for status in found]
 
 
 def _vector(blob: bytes | None) -> NDArray[np.float32]:
+    if blob is not None and (not isinstance(blob, bytes) or len(blob) % 4):
+        raise schema.damaged()
     return np.frombuffer(blob or b"", "<f4")
 
 

@@ -254,3 +254,5 @@ def translated() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise translate(error) from error
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in its message, and sqlite3 stumbles over it
+        raise damaged() from error
