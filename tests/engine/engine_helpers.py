@@ -8,7 +8,7 @@ from collections.abc import Callable
 from vizcore.engine import Engine, RunState
 from vizcore.spec import RunSpec, build
 
-TIMEOUT = 60.0  # seconds: generous, since nothing waits longer than it must
+TIMEOUT = 120.0  # seconds: generous, since nothing waits longer than it must
 
 
 def until(condition: Callable[[], object], what: str = "") -> object:

@@ -126,6 +126,11 @@ class Task:
         return self._ascent is not None and (self.state == "running" or self._credit > 0)
 
     @property
+    def forgettable(self) -> bool:
+        """Whether its file says all there is to know."""
+        return not self.live and not self.viewers and self.state in ("paused", "done", "failed", "interrupted")
+
+    @property
     def next_step(self) -> int:
         """The step of the next update, from which a knob acts that is turned now."""
         return self._ascent.step if self._ascent is not None else self.step + 1
@@ -164,6 +169,8 @@ class Task:
         self._ascent = self._network = self._good = None
         writer, self._writer = self._writer, None
         if writer is not None:
+            if self.state == "resting":  # to everybody else: without a writer, a resting run counts as interrupted
+                writer.set_state("paused", seconds=round(self.seconds, 3))
             writer.close()
 
     # Commands --------------------------------------------------------------------------------------------------

@@ -149,6 +149,8 @@ class Worker:
         idle = sorted((task for task in live if not task.ready), key=lambda task: task.used)
         for task in idle[: max(len(live) - self._config.live, 0)]:
             self._guarded(task.release)
+        for run in [run for run, task in self._tasks.items() if task.forgettable]:
+            del self._tasks[run]  # whoever asks for it again has it from the file
         self._free()
 
     # The pipe --------------------------------------------------------------------------------------------------
