@@ -54,8 +54,9 @@ class Curves:
             x_range=Range1d(0, 1), y_range=Range1d(0, 1),
             html_attributes={"data-testid": "curves", "role": "img", "aria-label": "Scores over the steps"},
         )  # fmt: skip
-        plot.xaxis.axis_label = "step"
-        plot.yaxis.axis_label = "score"
+        plot.axis.minor_tick_line_color = None
+        plot.axis.major_tick_in = 0
+        plot.yaxis.ticker.desired_num_ticks = 4
         lines = plot.multi_line(
             "xs", "ys", source=self.scores, line_color="color", line_alpha="alpha", line_width="width"
         )
@@ -89,8 +90,8 @@ class Curves:
         """Colours of text, grid, cursor and marks for ``"dark"`` or ``"light"``."""
         theme = _THEMES.get(name, _THEMES["dark"])
         for axis in self.figure.axis:
-            axis.axis_label_text_color = axis.major_label_text_color = theme["text"]
-            axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = theme["grid"]
+            axis.major_label_text_color = theme["text"]
+            axis.axis_line_color = axis.major_tick_line_color = theme["grid"]
         for grid in self.figure.grid:
             grid.grid_line_color = theme["grid"]
         self.cursor.line_color = theme["cursor"]

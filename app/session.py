@@ -53,6 +53,7 @@ class Page:
         self._complained: tuple[str, str] | None = None
         self._hello_due = self._slow_due = self._ticked = 0.0
         self._knobs = 0
+        self._version: tuple[str, int] | None = None  # of the run file, when it was last looked at
         self.asked.on_change("intent", self._intent)
         hub.pages.add(self)
 
@@ -119,10 +120,16 @@ class Page:
             return
         self._slow_due = now + SLOW
         self._publish_status()
-        if run is None or reader is None:
-            return
+        if run is not None and reader is not None and self._version != (run, reader.version):
+            self._version = (run, reader.version)
+            self._publish_history(run, reader)
+
+    def _publish_history(self, run: str, reader: RunReader) -> None:
+        """Scores, kept steps and knobs, when the run file has grown."""
         self._follow(run, reader)
-        steps, scores, _ = reader.scores(self.curves.last)
+        live = self.hub.engine.states.get(run)
+        since = min(self.curves.last, live.step - 1) if live is not None else self.curves.last  # it may be rolled back
+        steps, scores, _ = reader.scores(max(since, -1))
         self.curves.add(steps, scores)
         self.curves.draw()
         kept = publish.kept(run, reader)
@@ -181,6 +188,7 @@ class Page:
             publish.put(self.state, "kept", "")
             publish.put(self.state, "evidence", "")
             self._clear_notice()
+            self._version = None
             self._slow_due = 0.0
         parent = reader.meta.get("parent") if reader is not None else None
         publish.put(self.state, "run", publish.run(run, spec, description, parent))
