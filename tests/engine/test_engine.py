@@ -198,8 +198,14 @@ def test_old_runs_let_go_of_their_memory_and_come_back(engine: Engine, library: 
 
 
 def test_two_engines_on_one_library_do_not_write_one_run(engine: Engine, library: Library) -> None:
-    run = begin(engine, steps=8192)
+    run, held = begin(engine), begin(engine)
+    engine.stop(held).result(TIMEOUT)
     with Engine(library, device="cpu") as other:
+        # Paused while its network is still being loaded, a run stays paused.
+        taken, paused = other.resume_run(held, keep=True), other.pause(held)
+        assert paused.result(TIMEOUT) + 1 == taken.result(TIMEOUT)
+        assert other.states[held].state == "paused"
+        assert other.loading == {}
         with pytest.raises(VizcoreError, match=r"in use|another|goes on|writes"):
             other.resume_run(run).result(TIMEOUT)
         own = begin(other, steps=5)
