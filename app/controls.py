@@ -139,7 +139,7 @@ def _widget(meta: Param) -> tuple[Widget, str]:
         return field, "value"
     start = math.floor(meta.minimum / meta.step) * meta.step  # on the grid of the step; clamped when read
     places = max(0, -math.floor(math.log10(meta.step) + 1e-9))
-    number = "0" if places == 0 else "0[." + "0" * places + "]"
+    number = "0" if places == 0 else "0[.]" + "0" * places
     slider = Slider(
         title=title, start=start, end=meta.maximum, step=meta.step, value=meta.default, format=number, **common
     )
