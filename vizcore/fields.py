@@ -61,11 +61,11 @@ WHOLE = Field()
 """All of the picture, from axes that are not known."""
 
 
-class Tracer(TorchDispatchMode):
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, keeps the :class:`Field` of every tensor that comes from ``x`` ``[N, C, H, W]``."""
 
     def __init__(self, x: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._fields: Any = WeakTensorKeyDictionary()
         self._fields[x] = Field((2, 3), (View(), View()))
 
@@ -158,7 +158,7 @@ def _avg_pool(args: Sequence[Any], tensor: torch.Tensor, field: Field, out: torc
 def _adaptive(args: Sequence[Any], tensor: torch.Tensor, field: Field, out: torch.Tensor) -> Field:
     """An adaptive pooling is a plain one where the sizes divide; nothing, where they are equal."""
     before, after = tensor.shape[-2:], out.shape[-2:]
-    if tuple(after) == (1, 1) and tuple(before) != (1, 1) or any(b % a for b, a in zip(before, after, strict=True)):
+    if (tuple(after) == (1, 1) != tuple(before)) or any(b % a for b, a in zip(before, after, strict=True)):
         return Field((2, 3), None)
     size = tuple(b // a for b, a in zip(before, after, strict=True))
     return _windowed(field, size, size, 0)
@@ -205,6 +205,12 @@ def _matrix(args: Sequence[Any], tensor: torch.Tensor, field: Field, out: torch.
     return field
 
 
+def _layer_norm(args: Sequence[Any], tensor: torch.Tensor, field: Field, out: torch.Tensor) -> Field:
+    """It mixes the last axes; height and width survive if they are others."""
+    mixed = range(tensor.dim() - len(args[1]), tensor.dim())
+    return WHOLE if field.axes is None else Field(field.axes, None if set(mixed) & set(field.axes) else field.views)
+
+
 def _select(args: Sequence[Any], tensor: torch.Tensor, field: Field, out: torch.Tensor) -> Field:
     """One index of an axis, which then is gone."""
     axis = args[1] % tensor.dim()
@@ -237,16 +243,22 @@ _RULES: Mapping[str, Rule] = {
     "_unsafe_view": _reshape,
     "reshape": _reshape,
     "linear": _matrix,
+    "matmul": _matrix,
+    "native_layer_norm": _layer_norm,
     "select": _select,
     "unsqueeze": _unsqueeze,
 }
 _MANY = ("split", "split_with_sizes", "chunk", "unbind")
 _POINTWISE = frozenset(
-    """relu relu6 hardtanh hardswish hardsigmoid leaky_relu prelu _prelu_kernel elu gelu silu mish celu selu sigmoid tanh
-    softplus threshold clamp clamp_min clamp_max abs neg exp log sqrt rsqrt pow square add sub mul div rsub maximum
-    minimum where lerp addcmul cat stack split split_with_sizes chunk slice native_batch_norm cudnn_batch_norm
-    miopen_batch_norm _native_batch_norm_legit_no_training _native_batch_norm_legit batch_norm native_layer_norm
-    dropout native_dropout bernoulli clone contiguous _to_copy to detach alias copy expand lift_fresh mean_channels
-    zeros_like ones_like fill""".split()
-)
+    (
+        "relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "prelu", "_prelu_kernel",
+        "elu", "gelu", "silu", "mish", "celu", "selu", "sigmoid", "tanh", "softplus", "threshold", "clamp",
+        "clamp_min", "clamp_max", "abs", "neg", "exp", "log", "sqrt", "rsqrt", "pow", "square", "add", "sub",
+        "mul", "div", "rsub", "maximum", "minimum", "where", "lerp", "addcmul", "cat", "stack", "split",
+        "split_with_sizes", "chunk", "slice", "native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm",
+        "_native_batch_norm_legit_no_training", "_native_batch_norm_legit", "batch_norm", "dropout",
+        "native_dropout", "clone", "contiguous", "_to_copy", "to", "detach", "alias", "copy", "lift_fresh",
+        "channel_shuffle", "native_channel_shuffle",
+    )
+)  # fmt: skip
 """Operations that look at no other position.  Batch norm is one because it is only traced in evaluation mode."""

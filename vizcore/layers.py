@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -221,14 +221,28 @@ def _smallest(network: Network, failed: int, until: str | None) -> int | None:
 
 
 def _run(network: Network, size: int, until: str | None) -> dict[str, Layer]:
-    parameter = next(network.module.parameters(), torch.zeros(()))
-    x = torch.zeros(1, network.card.channels, size, size, device=parameter.device, dtype=parameter.dtype)
+    """Look at the layers on the meta device, where nothing is computed; if the network cannot do that, compute."""
+    module = network.module
+    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    shape = (1, network.card.channels, size, size)
+    try:
+        hollow = {name: value.to("meta") for name, value in state.items()}
+        x = torch.zeros(shape, device="meta")
+        return _pass(module, x, until, lambda: torch.func.functional_call(module, hollow, (x,)))
+    except Exception:
+        like = next(iter(state.values()), torch.zeros(()))
+        x = torch.zeros(shape, device=like.device)
+        return _pass(module, x, until, lambda: module(x))
+
+
+def _pass(module: nn.Module, x: torch.Tensor, until: str | None, forward: Callable[[], object]) -> dict[str, Layer]:
+    """Run ``forward`` on ``x`` and describe the layers that it goes through, up to ``until``."""
     found: dict[str, Layer] = {}
     tracer = Tracer(x)
 
-    def note(path: str, module: nn.Module, output: Any) -> None:
+    def note(path: str, part: nn.Module, output: Any) -> None:
         if path not in found and isinstance(output, torch.Tensor):
-            layer = _describe(path, module, output, tracer.field(output))
+            layer = _describe(path, part, output, tracer.field(output))
             if layer is not None:
                 found[path] = layer
         if path == until:
@@ -236,13 +250,12 @@ def _run(network: Network, size: int, until: str | None) -> dict[str, Layer]:
 
     handles = []
     try:
-        for path, module in network.module.named_modules():
+        for path, part in module.named_modules():
             if path:
-                handles.append(
-                    module.register_forward_hook(lambda module, _args, output, path=path: note(path, module, output))
-                )
+                hook = lambda part, _args, output, path=path: note(path, part, output)  # noqa: E731
+                handles.append(part.register_forward_hook(hook))
         with torch.no_grad(), tracer:
-            network.module(x)
+            forward()
     except _Stop:
         pass
     finally:
@@ -255,7 +268,7 @@ def _describe(path: str, module: nn.Module, output: torch.Tensor, field: Field) 
     """The layer, or None where the output has no axis of channels in the second place."""
     if output.dim() == 2:
         return Layer(path, kind_of(module), output.shape[1], 1, 1, None)
-    if output.dim() != 4 or field.axes not in (None, (2, 3)):
+    if output.dim() != 4 or field.axes != (2, 3):
         return None
     _, channels, height, width = output.shape
     if field.views is None:

@@ -1,7 +1,8 @@
 """The networks: bundled, torchvision's, timm's, from a file, from a function.
 
-The function that loads is :func:`vizcore.zoo.load.load`.  ``card`` says what a network takes and gives (and imports no torch); ``load`` makes one; ``weights`` reads files that
-are not trusted; ``download`` fetches; ``architectures`` and ``nets`` are the networks without their weights.
+``load`` has the function of that name, which makes one.  ``card`` says what a network takes and gives, and imports no
+torch; ``weights`` reads files that are not trusted; ``download`` fetches; ``architectures`` and ``nets`` are the
+networks without their weights.
 """
 
 from __future__ import annotations

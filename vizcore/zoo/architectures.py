@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,7 +33,7 @@ def torchvision_names() -> list[str]:
 
 
 def torchvision_weights(name: str) -> Any:
-    """The weights that torchvision recommends for ``name``: an enum member with ``url``, ``transforms`` and ``meta``."""
+    """The weights that torchvision recommends for ``name``, with their ``url``, ``transforms`` and ``meta``."""
     from torchvision import models
 
     return models.get_model_weights(name).DEFAULT
@@ -80,7 +82,7 @@ def unknown_architecture(arch: str) -> ModelError:
     return ModelError(f"There is no architecture {arch[:60]!r}.", hint)
 
 
-def torchvision_card(name: str, source: str = "torchvision") -> Card:
+def torchvision_card(name: str) -> Card:
     """The card of a torchvision network, from what comes with its recommended weights."""
     weights = torchvision_weights(name)
     preset = weights.transforms()
@@ -105,7 +107,7 @@ def torchvision_card(name: str, source: str = "torchvision") -> Card:
         std=tuple(preset.std),
         classes=tuple(meta["categories"]),
         showcase_layer=_SHOWCASE.get(name, ""),
-        source="torchvision" if source == "torchvision" else "file",
+        source="torchvision",
         facts=facts,
     )
 
@@ -116,8 +118,6 @@ def adapt(arch: str, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
     found = {key: value for key, value in state.items() if not (drop and key.startswith(drop))}
     if arch.startswith("densenet"):
         # as torchvision's own reader of these files does: norm.1 became norm1 when dots were forbidden
-        import re
-
         pattern = re.compile(
             r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"
         )
@@ -140,15 +140,21 @@ def nearest(state: Mapping[str, torch.Tensor]) -> str | None:
 
 
 def _agreement(name: str, state: Mapping[str, torch.Tensor]) -> float:
+    own = _shapes(name)
+    theirs = {key: tuple(value.shape) for key, value in adapt(name, state).items()}
+    same = sum(theirs.get(key) == shape for key, shape in own.items())
+    named = sum(key in theirs for key in own)
+    return float(same + 0.2 * named) / (1.2 * max(len(own), len(theirs), 1))
+
+
+@cache
+def _shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of an architecture's tensors; none for RegNet, which computes its widths with tensors."""
     try:
         with torch.device("meta"):
-            own = build(name, quick=True).state_dict()
+            return {key: tuple(value.shape) for key, value in build(name, quick=True).state_dict().items()}
     except (ModelError, NotImplementedError):
-        return 0.0  # RegNet computes its widths with tensors
-    theirs = {key: value.shape for key, value in adapt(name, state).items()}
-    same = sum(theirs.get(key) == value.shape for key, value in own.items())
-    named = sum(key in theirs for key in own)
-    return (same + 0.2 * named) / (1.2 * max(len(own), len(theirs)))
+        return {}
 
 
 def _torchvision_builder(name: str) -> Callable[..., nn.Module]:

@@ -144,7 +144,7 @@ def bundled() -> dict[str, Path]:
 
 
 def default_size(card: Card, device: str = "cpu") -> int:
-    """The size of picture to start with, in pixels: twice a small network's own, else 128 (224 where there is a GPU)."""
+    """The size of picture to start with, in pixels: twice a small network's own, else 128, or 224 on a GPU."""
     if card.facts.get("fixed_size"):
         return card.size
     if card.size <= _SMALL:

@@ -117,7 +117,8 @@ def _open(url: str) -> http.client.HTTPResponse:
     request = urllib.request.Request(url, headers={"User-Agent": "vizcore", "Accept-Encoding": "identity"})
     host = urlsplit(url).hostname
     try:
-        answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)
+        # urlopen() would keep the proxy of the first call in this process
+        answer: http.client.HTTPResponse = urllib.request.build_opener().open(request, timeout=_TIMEOUT)
         return answer
     except urllib.error.HTTPError as error:
         error.close()
@@ -170,7 +171,7 @@ def _intact(path: Path) -> bool:
 
 
 def _expected(name: str, digest: str) -> bool:
-    """Whether a sha256 begins with the hex digits at the end of a name, ``resnet18-f37072fd.pth``; no digits, no check."""
+    """Whether a sha256 begins with the hex digits that end a name (``resnet18-f37072fd.pth``), if there are any."""
     match = re.search(r"-([0-9a-f]{8,64})\.[^.]+$", name)
     return match is None or digest.startswith(match[1])
 

@@ -59,7 +59,8 @@ class Residual(nn.Module):
         self.body = nn.Sequential(*(_conv(width, width) for _ in range(depth)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x)
+        sum_: torch.Tensor = x + self.body(x)
+        return sum_
 
 
 class SmallResNet(nn.Module):
@@ -74,6 +75,10 @@ class SmallResNet(nn.Module):
         depths: convolutions inside the residual of each block.
     """
 
+    block1: nn.Sequential
+    block2: nn.Sequential
+    block3: nn.Sequential
+
     def __init__(
         self,
         classes: int = 10,
@@ -86,7 +91,7 @@ class SmallResNet(nn.Module):
         before = stem[0]
         for index, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
             block = nn.Sequential(OrderedDict(down=_conv(before, width, 3, 2), residual=Residual(width, depth)))
-            self.add_module(f"block{index}", block)
+            setattr(self, f"block{index}", block)
             before = width
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()

@@ -40,10 +40,9 @@ def read_state(path: Path) -> State:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(1024)
-            file.seek(max(0, size - 1024))
-    except OSError:
+    except (OSError, ValueError):
         raise ModelError(
-            f"The weights file {path.name} cannot be opened.", "Check its name and your right to read it."
+            f"The weights file {_short(path.name)!r} cannot be opened.", "Check its name and your right to read it."
         ) from None
     if not size:
         raise ModelError(f"The weights file {path.name} is empty.", AGAIN)
@@ -51,7 +50,7 @@ def read_state(path: Path) -> State:
     if head[:4] == b"PK\x03\x04":
         _check_zip(path, size)
         found = _load_torch(path)
-    elif _is_safetensors(head, size):
+    elif _is_safetensors(head):
         return _checked(_load_safetensors(path), path.name)
     elif head[:1] == b"\x80":
         _check_pickle(path)
@@ -67,7 +66,7 @@ def state_hash(state: Mapping[str, torch.Tensor]) -> str:
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
         digest.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
-        digest.update(memoryview(value.flatten().view(torch.uint8).numpy()) if value.numel() else b"")
+        digest.update(value.flatten().view(torch.uint8).numpy().data if value.numel() else b"")
     return digest.hexdigest()
 
 
@@ -79,7 +78,7 @@ def _refuse_pages(name: str, head: bytes) -> None:
         raise ModelError(f"{name} is a Git LFS pointer, not the weights.", "Run git lfs pull to fetch the file itself.")
 
 
-def _is_safetensors(head: bytes, size: int) -> bool:
+def _is_safetensors(head: bytes) -> bool:
     """A little-endian length of the header, then the header's brace; a cut file counts, so that it can be named."""
     return len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 100 << 20
 
@@ -161,6 +160,7 @@ def _globals(data: bytes) -> list[str]:
         # The older format is several pickles, then raw numbers; sys_info and keys are among the first five.
         for _ in range(5):
             texts: list[str] = []
+            end = 0
             for opcode, argument, at in pickletools.genops(data[position:] if position else data):
                 if opcode.name in ("GLOBAL", "INST"):
                     found.append(str(argument).replace(" ", "."))
@@ -168,7 +168,7 @@ def _globals(data: bytes) -> list[str]:
                     found.append(".".join(texts[-2:]))
                 elif isinstance(argument, str):
                     texts.append(argument)
-                end = at
+                end = at or 0
             position += end + 1
     except (ValueError, IndexError, UnicodeDecodeError):
         pass  # the end of what is a pickle; a cut one fails when it is loaded
