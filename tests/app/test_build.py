@@ -57,7 +57,10 @@ def test_the_page_is_built_without_torch(tmp_path: Path) -> None:
 def test_visits_leave_nothing_behind(hub: Hub) -> None:
     seen: list[weakref.ref[Document]] = []
     for _ in range(20):
-        here = Visit(hub, Clock(), "filters=1&size=32").arrive().go(0.06, turns=1)
+        here = Visit(hub, Clock(), "filters=1&size=32")
+        here.page.ready()
+        here.ask("hello")
+        here.go(0.12, turns=1)
         seen.append(weakref.ref(here.doc))
         page, doc = here.page, here.doc
         page.close()

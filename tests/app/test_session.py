@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -199,6 +202,33 @@ def test_pause_step_resume_further_restart(visit: Make) -> None:
     here.ask("newseed")
     here.go()
     assert len(here.calls("begin")) == 3
+
+
+def test_a_run_that_fails_is_told_once_with_a_button(visit: Make) -> None:
+    here = visit().arrive().go(turns=2)
+    run = here.page.pilot.run
+    error = {"kind": "EngineError", "message": "The run needs 9 GB, 1 GB is free.", "hint": "Try 160 px."}
+    here.engine.states[run] = replace(here.engine.states[run], state="failed", error=error)
+    here.go()
+    told = here.told("notice")
+    assert (told["message"], told["hint"], told["action"]["do"]) == (error["message"], error["hint"], "restart")
+    here.ask("dismiss", id=told["id"])
+    here.go()
+    assert here.told("notice") is None
+    here.ask("restart")
+    here.go()
+    assert here.told("status")["state"] == "running"
+
+
+def test_loading_says_how_far_it_is(visit: Make) -> None:
+    here = visit()
+    waiting: Future[Any] = Future()
+    here.hub._descriptions.clear()
+    here.engine.describe = lambda model, arch=None: waiting  # type: ignore[method-assign]
+    here.engine.loading["x"] = "fetching the weights: 3 of 5 MB (60 %)"
+    here.arrive()
+    assert here.told("status")["state"] == "loading"
+    assert here.told("status")["note"] == "fetching the weights: 3 of 5 MB (60 %)"
 
 
 def test_layers_are_walked_and_quick_steps_add_up(visit: Make) -> None:
