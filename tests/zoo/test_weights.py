@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vizcore.errors import ModelError
+from vizcore.zoo import weights
 from vizcore.zoo.weights import read_state, state_hash
 
 
@@ -83,6 +84,17 @@ def test_code_is_refused_and_not_run(tmp_path: Path, form: str) -> None:
     assert not marker.exists()
     torch.load(path, weights_only=False) if not form.startswith("plain") else pickle.loads(path.read_bytes())
     assert marker.exists()  # the trap was real
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_refuses_what_the_look_at_names_lets_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
+) -> None:
+    path, marker = tmp_path / "x.pt", tmp_path / "marker"
+    torch.save({**state(), "evil": Evil(marker)}, path, _use_new_zipfile_serialization=zipped)
+    monkeypatch.setattr(weights, "_refuse_code", lambda name, data: None)
+    refused(path, "refused")
+    assert not marker.exists()
 
 
 def test_code_in_protocol_0_is_refused_and_not_run(tmp_path: Path) -> None:
