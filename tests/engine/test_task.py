@@ -90,6 +90,20 @@ def test_nan_goes_back_to_a_finite_checkpoint_at_half_the_rate(bench: Bench) -> 
     assert np.isfinite(scores).all()
 
 
+def test_a_knob_turned_while_nan_is_on_its_way_is_not_lost(bench: Bench) -> None:
+    task = begin(bench, steps=60, rate=0.02)
+    play(task, 20)
+    task.knob("rate", 0.09)
+    task.turn()  # a good frame, but its update made NaN, which is no place to come back to
+    task.knob("jitter", 3)
+    play(task)
+    assert task.state == "done"
+    task.release()
+    with bench.library.open(task.run) as reader:
+        assert reader.knobs() == [(21, "rate", 0.09), (21, "jitter", 3), (21, "rate", 0.045)]
+        assert np.isfinite(reader.scores()[1]).all()
+
+
 def test_nan_that_stays_ends_in_a_remedy_with_the_last_good_picture_kept(bench: Bench, told: list[RunState]) -> None:
     task = begin(bench, steps=100, rate=0.02)
     play(task, 40)

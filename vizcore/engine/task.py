@@ -338,13 +338,15 @@ class Task:
             )
         self._rollbacks += 1
         step, arrays = self._good
-        turned = [entry for entry in self.knobs.log if entry[0] <= step]
-        self.knobs = Knobs(self.spec, turned)
+        log = self.knobs.log
+        self.knobs = Knobs(self.spec, (entry for entry in log if entry[0] <= step))
         self._writer.rewind(step)
         bench = self._bench
         self._ascent = ascend(
             self.spec, self._network, self.knobs, device=bench.device, exact=bench.exact, state=arrays
         )
+        for _, name, value in [entry for entry in log if entry[0] > step]:  # what was turned since stays turned
+            self._write_knob(step, name, self.knobs.set(step, name, value))
         halved = float(self.knobs.at(step)["rate"]) / 2
         self._write_knob(step, "rate", self.knobs.set(step, "rate", halved))
         self._saved = min(self._saved, step)
