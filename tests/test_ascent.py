@@ -61,7 +61,7 @@ def test_scores_of_unmoved_pictures_are_plain_scores() -> None:
         )  # pictures are 8 bit
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=6)
 @given(
     st.lists(st.integers(0, 5), min_size=1, max_size=6, unique=True),
     st.sampled_from(["Crisp", "Classic", "Paper 1", "Paper 4"]),
@@ -179,6 +179,12 @@ def test_a_row_that_is_not_a_number_says_so_and_leaves_the_others_alone(preset: 
     for frame, other in zip(ascent, healthy, strict=True):
         assert frame.status == ("ok", "nan", "ok")
         np.testing.assert_array_equal(frame.images[[0, 2]], other.images[[0, 2]])  # type: ignore[index]
+
+
+def test_a_row_whose_gradient_overflows_keeps_its_last_picture() -> None:
+    frames = run(tiny_spec(preset="Raw", objective="3e38*channel + 3e38*channel"))
+    assert {frame.status for frame in frames} == {("nan",) * 4}
+    assert all(np.array_equal(frame.images, frames[0].images) for frame in frames)  # type: ignore[arg-type]
 
 
 def off(layer: str, channel: int, bias: float) -> Network:

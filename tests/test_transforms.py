@@ -45,6 +45,7 @@ def test_a_row_has_its_moves_in_any_batch_and_keeps_them_when_a_knob_turns() -> 
     batch, alone = draw(3, 7, (5, 12, 40), 8, 10, 10), draw(3, 7, (12,), 8, 10, 10)
     assert batch.shift[1].tolist() == alone.shift[0].tolist()
     assert (batch.zoom[1], batch.turn[1]) == (alone.zoom[0], alone.turn[0])
+    assert len(set(batch.zoom)) == len(set(batch.turn)) == 3
     assert draw(3, 7, (12,), 0, 10, 0).zoom == alone.zoom
     assert draw(3, 8, (12,), 8, 10, 10).zoom != alone.zoom
     assert draw(4, 7, (12,), 8, 10, 10).zoom != alone.zoom

@@ -52,15 +52,15 @@ def _without_small(x: Tensor, size: Tensor, percent: float) -> Tensor:
 
 
 def percentile(x: Tensor, percent: float) -> Tensor:
-    """The percentile ``[N]`` of each row of ``x`` ``[N, ...]``, linear between ranks.
+    """The percentile ``[N]`` (below 100) of each row of ``x`` ``[N, ...]``, linear between ranks.
 
-    (:func:`torch.quantile` would do, but for its limit of 16 million values.)
+    The rank is exact, where :func:`torch.quantile` rounds it and may set a value too many to grey.
     """
     rows = x.flatten(1)
     rank = percent / 100 * (rows.shape[1] - 1)
     below = int(rank)
-    low = rows.kthvalue(below + 1, dim=1).values
-    high = rows.kthvalue(min(below + 2, rows.shape[1]), dim=1).values
+    lowest = rows.topk(below + 2, dim=1, largest=False, sorted=False).values
+    high, low = lowest.topk(2, dim=1).values.unbind(1)
     return low + (high - low) * (rank - below)
 
 

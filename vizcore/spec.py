@@ -174,8 +174,8 @@ _PAPER = {
 PRESETS: dict[str, dict[str, Value]] = {
     "Crisp": {},
     "Classic": {
-        **_PAPER, "optimizer": "adam", "policy": "cosine", "rate": 0.02, "steps": 256,
-        "jitter": 4, "decay": 0.01, "blur": 0.6, "blur_every": 4,
+        **_PAPER, "optimizer": "adam", "policy": "cosine", "rate": 0.04, "steps": 256,
+        "jitter": 4, "decay": 0.004, "blur": 0.5, "blur_every": 4,
     },
     "Raw": {**_PAPER, "optimizer": "adam", "policy": "constant", "rate": 0.01, "steps": 256},
     "Paper 1": {
