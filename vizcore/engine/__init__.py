@@ -6,9 +6,9 @@
           ▲                              │
           └────── replies, states ───────┘
 
-``protocol`` says what crosses the pipe, ``client`` is the handle (no torch), ``worker`` takes commands between
-steps, ``scheduler`` says whose step is next, ``task`` is one run, ``networks`` the loaded networks, ``owner`` who
-computes a run file, ``failures`` turns exceptions into sentences, ``devices`` chooses where to compute.
+``protocol`` says what crosses the pipe, ``client`` is the handle (no torch), ``worker_main`` and ``worker`` are the
+child, which takes commands between steps, ``scheduler`` says whose step is next, ``task`` is one run, ``networks`` the
+loaded networks, ``failures`` turns exceptions into sentences, ``devices`` chooses where to compute.
 """
 
 from vizcore.engine.client import Engine
