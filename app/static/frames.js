@@ -102,6 +102,14 @@ export class Frames {
     }
   }
 
+  /** Forgets the frames from `step` on. */
+  drop(step) {
+    for (const frame of [...this.frames.values()].filter((one) => one.step >= step)) {
+      this.frames.delete(frame.step)
+      close(frame)
+    }
+  }
+
   clear() {
     for (const frame of this.frames.values()) close(frame)
     this.frames.clear()

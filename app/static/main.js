@@ -7,7 +7,7 @@ import * as filmstrip from "./filmstrip.js"
 import { unpack } from "./frames.js"
 import * as keys from "./keys.js"
 import * as notices from "./notices.js"
-import { failures, offer, open, pump } from "./painter.js"
+import { failures, offer, open, pump, rewind } from "./painter.js"
 import * as stage from "./stage.js"
 import { adopt, arrived, cursor, emit, isLive, keep, live, on, position, seek, select, state } from "./state.js"
 import * as status from "./status.js"
@@ -99,7 +99,7 @@ async function update(source, flow) {
     if (packed?.length && (run === state.run?.id || run === state.next?.id)) {
       if (run === state.next?.id) begin()
       const frame = unpack(new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength))
-      arrived(frame.step)
+      if (arrived(frame.step)) rewind(frame.step)
       offer(frame)
       await pump()
     }

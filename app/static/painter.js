@@ -25,6 +25,12 @@ export function offer(frame) {
   frames.put(frame)
 }
 
+/** The run went back to `step`: what was kept from there on is made anew. */
+export function rewind(step) {
+  frames.drop(step)
+  if (state.stage?.step >= step) state.stage = null
+}
+
 /** Brings the canvases up to date; the promise is kept when they are. */
 export function pump() {
   again = true

@@ -127,11 +127,15 @@ export function keep(spans, knobs) {
   emit("kept")
 }
 
-/** A live picture of `step` has come: it was kept. */
+/** A live picture of `step` has come: it was kept. True if the run went back and later steps are void. */
 export function arrived(step) {
   const last = latest()
-  if (last !== null && step <= last) return
-  state.kept.push(step)
+  if (last === null || step > last) state.kept.push(step)
+  if (last === null || step >= last) return false
+  state.kept = [...state.kept.filter((one) => one < step), step]
+  for (const [channel, wanted] of state.at) if (wanted > step) state.at.set(channel, null)
+  for (const [channel, drawn] of state.drawn) if (drawn >= step) state.drawn.delete(channel)
+  return true
 }
 
 /** A step that turned out not to be kept. */

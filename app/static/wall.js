@@ -58,7 +58,7 @@ function build() {
   tiles.clear()
   for (const channel of state.run.channels) tiles.set(channel, make(channel))
   const grid = byId("tiles")
-  grid.classList.remove("poster", "waiting")
+  grid.classList.remove("poster")
   grid.replaceChildren(...[...tiles.values()].map((tile) => tile.root))
   write(byId("wall-note"), `${tiles.size} of ${state.run.layer ? `layer ${state.run.layer}` : "the classes"}`)
   layout()
@@ -124,7 +124,10 @@ function mark() {
 }
 
 /** Pictures of the run before are still up while those of the next one are awaited. */
-export const waiting = (on) => byId("tiles").classList.toggle("waiting", on)
+export function waiting(on) {
+  byId("page").classList.toggle("waiting", on)
+  if (on) write(byId("wall-note"), "pictures of the run before, the next one is being prepared")
+}
 
 /** Draws the score of each filter over the steps; `rows` is the data of the curves. */
 export function sparks(rows) {

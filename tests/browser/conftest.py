@@ -19,10 +19,10 @@ from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()  # fmt: skip
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 ROOT = Path(__file__).parents[2]
 PACE = 0.06  # seconds a step: slow, so that a test sees what it asked for
 
