@@ -70,7 +70,7 @@ def feature_maps(network: Network, image: Pixels, layer: str, channel: int, coun
 def _tensor(network: Network, image: Pixels) -> Tensor:
     """``[1, C, H, W]`` in [0, 1] where the network is."""
     device = next((p.device for p in network.module.parameters()), torch.device("cpu"))
-    return torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 def _maps(activation: Tensor) -> Tensor:

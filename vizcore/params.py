@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from vizcore.errors import SpecError
 
@@ -104,7 +104,7 @@ def param(default: Any, label: str, help: str, group: str, **extra: Any) -> Any:
 def collect(cls: type) -> dict[str, Param]:
     """The parameters of a dataclass whose fields were made with :func:`param`, in their order."""
     return {
-        f.name: Param(name=f.name, default=f.default, **f.metadata["param"])
+        f.name: Param(name=f.name, default=cast(Value, f.default), **f.metadata["param"])
         for f in dataclasses.fields(cls)
         if "param" in f.metadata
     }

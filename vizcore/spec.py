@@ -167,7 +167,7 @@ class RunSpec:
 PARAMS: dict[str, Param] = collect(RunSpec)
 HOT: tuple[str, ...] = tuple(name for name, meta in PARAMS.items() if meta.hot)
 
-_PAPER = {
+_PAPER: dict[str, Value] = {
     "parameterization": "pixel", "decorrelate": False, "optimizer": "ascent", "start": 10 / 255,
     "jitter": 0, "scale": 0.0, "rotate": 0.0, "pad": 0, "decay": 0.0,
 }  # fmt: skip

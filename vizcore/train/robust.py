@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 
 def _unit(x: torch.Tensor) -> torch.Tensor:
-    return x / x.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None, None]
+    norm = torch.linalg.vector_norm(x.flatten(1), dim=1).clamp_min(1e-12)
+    return torch.div(x, norm[:, None, None, None])
 
 
 def attack_l2(

@@ -1,0 +1,38 @@
+"""``python -m benchmarks [NAME ...]``: run measurements, all of them without a name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from benchmarks import live, render
+from benchmarks.report import Result, save
+
+SUITES: dict[str, Callable[[], list[Result]]] = {
+    "render": render.render,
+    "overhead": live.overhead,
+    "page": live.page,
+    "soak": live.soak,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the suites and print what they say; 2 for an unknown name."""
+    unknown = [name for name in names if name not in SUITES]
+    if unknown:
+        print(f"There is no benchmark {unknown[0]}. Use: {', '.join(SUITES)}.", file=sys.stderr)
+        return 2
+    for name in names or SUITES:
+        results = SUITES[name]()
+        for result in results:
+            spread = "" if result.spread is None else f" ± {result.spread:.3g}"
+            print(
+                f"{result.name}: {result.value:.4g}{spread} {result.unit} {'' if result.ok is None else result.ok}",
+                flush=True,
+            )
+        save(results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
