@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import json
 import os
 import socket
 import sys
@@ -45,10 +46,13 @@ class Dashboard(Serve):
         ("--open", Argument(action="store_true", help="Open the page in a browser, as --show does")),
         ("--no-open", Argument(action="store_true", help="Open no browser (the default)")),
         ("--insecure", Argument(action="store_true", help="Let anybody who reaches a public address use the page")),
+        ("--json", Argument(action="store_true", help="Say address and process as one JSON object, for machines")),
     )
+    _json = False
 
     def customize_kwargs(self, args: argparse.Namespace, server_kwargs: dict[str, Any]) -> dict[str, Any]:
         """Add our addresses, and sign session ids so that nobody can be talked into sharing one."""
+        self._json = args.json
         if args.session_ids is None and not server_kwargs["sign_sessions"]:
             server_kwargs |= {"sign_sessions": True, "secret_key": generate_secret_key().encode()}
         return {**server_kwargs, "extra_patterns": PATTERNS}
@@ -57,7 +61,13 @@ class Dashboard(Serve):
         """Say where the page is, when the port is open."""
         host = server.address if server.address not in (None, "", "0.0.0.0", "::") else "localhost"
         shown = f"[{host}]" if ":" in host else host
-        sys.stdout.write(f"vizcore is at http://{shown}:{server.port}{server.prefix}/app (Ctrl-C ends it)\n")
+        address = f"http://{shown}:{server.port}{server.prefix}/app"
+        said = (
+            json.dumps({"address": address, "pid": os.getpid()})
+            if self._json
+            else f"vizcore is at {address} (Ctrl-C ends it)"
+        )
+        sys.stdout.write(said + "\n")
         sys.stdout.flush()
         return server
 
@@ -72,7 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         prepare(args)
     except VizcoreError as error:
-        sys.stderr.write(f"{error}\n")
+        if args.json:
+            sys.stdout.write(json.dumps({"error": error.to_dict()}) + "\n")
+        else:
+            sys.stderr.write(f"{error}\n")
         return 2
     command.invoke(args)
     return 0

@@ -45,6 +45,7 @@ class RunSpec:
         minimum=1,
         maximum=8192,
         step=32,
+        log=True,
         hot=True,
     )
     rate: float = param(

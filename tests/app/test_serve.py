@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import os
 import re
 import signal
@@ -31,6 +32,13 @@ def test_a_taken_port_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
         taken.listen()
         assert main(["--port", str(taken.getsockname()[1])]) == 2
     assert "--port 0" in capsys.readouterr().err
+
+
+def test_machines_are_told_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--num-procs", "2", "--json"]) == 2
+    said = capsys.readouterr()
+    assert set(json.loads(said.out)["error"]) == {"kind", "message", "hint"}
+    assert said.err == ""
 
 
 def test_several_processes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +75,7 @@ def test_defaults_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "command", [["-m", "app.serve", "--port", "0"], ["-m", "bokeh", "serve", "app", "--port", "0"]]
+    "command", [["-m", "app.serve", "--port", "0", "--json"], ["-m", "bokeh", "serve", "app", "--port", "0"]]
 )
 def test_both_ways_to_serve_give_page_and_addresses(command: list[str], home: Path) -> None:
     root = Path(__file__).parents[2]
