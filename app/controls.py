@@ -63,7 +63,8 @@ def from_position(meta: Param, position: object) -> Value:
     low, high = log_range(meta)
     if position <= low and meta.minimum <= 0:
         return meta.clamp(0.0)
-    return meta.clamp(float(f"{10.0 ** min(max(position, low), high):.3g}"))
+    value = 10.0 ** min(max(position, low), high)
+    return meta.clamp(round(value) if meta.kind == "int" else float(f"{value:.3g}"))
 
 
 def _attributes(name: str, label: str, help: str) -> dict[str, str]:
@@ -125,7 +126,9 @@ def _widget(meta: Param) -> tuple[Widget, str]:
         return Select(title=title, options=list(meta.choices), value=meta.default, **common), "value"
     if meta.log:
         low, high = log_range(meta)
-        text = CustomJSTickFormatter(args={"zero": low if meta.minimum <= 0 else -math.inf}, code=_LOG_TEXT)
+        text = CustomJSTickFormatter(
+            args={"zero": low if meta.minimum <= 0 else -math.inf, "whole": meta.kind == "int"}, code=_LOG_TEXT
+        )
         position = to_position(meta, float(meta.default))
         slider = Slider(
             title=title, start=low, end=high, step=1 / _DECADE, value=position, format=text, **common

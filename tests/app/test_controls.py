@@ -66,7 +66,10 @@ def test_a_log_slider_reads_back_what_it_shows(name: str, data: st.DataObject) -
     meta = PARAMS[name]
     low, high = log_range(meta)
     smallest = 10 ** (low + 0.01)
-    value = data.draw(st.one_of(st.floats(smallest, meta.maximum), st.just(max(meta.minimum, 0.0))))
+    numbers = st.floats(smallest, meta.maximum)
+    if meta.kind == "int":
+        numbers = st.integers(int(meta.minimum), int(meta.maximum)).map(float)
+    value = data.draw(st.one_of(numbers, st.just(max(meta.minimum, 0.0))))
     back = from_position(meta, to_position(meta, value))
     assert back == pytest.approx(value, rel=0.006)  # three digits
     assert low <= to_position(meta, value) <= high
