@@ -39,6 +39,8 @@ export function start(send) {
   on("theme", ticks)
   for (const name of ["drawn", "cursor", "select", "run"]) on(name, show)
   on("drawn", around)
+  face()
+  show()
 }
 
 /** The primary button does what it says; Space presses it. */
@@ -67,7 +69,7 @@ function show() {
   drawTimeline(byId("history"), drawn, latest())
   write(byId("step-number"), drawn === null ? "–" : `${drawn}/${horizon()}`)
   byId("step-number").classList.toggle("waiting", drawn !== cursor())
-  byId("live").setAttribute("aria-pressed", String(isLive()))
+  byId("live").setAttribute("aria-pressed", String(state.run !== null && isLive()))
   for (const name of ["first", "back", "play", "forward"]) byId(name).disabled = state.kept.length < 2
   byId("forward").disabled ||= isLive()
 }

@@ -129,9 +129,11 @@ def test_narrow_windows_put_the_right_column_under(visit: Open) -> None:
     right, centre = (here.page.locator(name).bounding_box() for name in (".right", ".centre"))
     assert right["y"] >= centre["y"] + centre["height"]
     assert not here.page.evaluate("document.scrollingElement.scrollWidth > innerWidth")
+    assert here.page.get_by_test_id("stage-canvas").bounding_box()["width"] > 300
     here.page.set_viewport_size({"width": 400, "height": 800})
     here.page.wait_for_timeout(200)
     assert not here.page.evaluate("document.scrollingElement.scrollWidth > innerWidth")
+    assert here.page.get_by_test_id("stage-canvas").bounding_box()["width"] > 250
 
 
 def test_reduced_motion_starts_nothing_by_itself(visit: Open) -> None:
