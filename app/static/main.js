@@ -192,6 +192,7 @@ window.vizcore = {
   state: () => ({
     run: state.run?.id ?? null,
     state: state.status?.state ?? null,
+    step: state.status?.step ?? null,
     selected: state.selected,
     live: isLive(),
     cursor: cursor(),

@@ -90,7 +90,7 @@ class Visit:
     def pause(self) -> dict[str, Any]:
         """Pause, and wait until the last picture is up."""
         self.page.get_by_test_id("primary").click()
-        return self.until("s.state === 'paused' && s.latest === s.shown")
+        return self.until("s.state === 'paused' && s.latest >= s.step && s.latest === s.shown")
 
     def slide(self, name: str, step: int) -> None:
         """Move a history slider as a hand does."""

@@ -1,0 +1,201 @@
+"""The whole: a real browser, the real server, the real engine, a real (small) network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.browser.conftest import ROOT, Visit
+from vizcore.ascent import ascend
+from vizcore.history import RunReader, decode
+from vizcore.runs import Library
+from vizcore.spec import Knobs
+from vizcore.zoo.load import load
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+Open = Callable[..., Visit]
+# fp32 and one thread here and there, so that the engine's numbers can be computed again in this process.
+ADDRESS = "?model=digits&layer=relu2&filters=0-3&size=64&precision=fp32&steps=4000"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Home of the real server's runs."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def server(library: Path) -> Iterator[str]:
+    """Address of ``vizcore serve`` on the bundled digits."""
+    command = [sys.executable, "-m", "vizcore", "serve", "--port", "0", "--json", "--model", "digits"]
+    environment = {**os.environ, "VIZCORE_HOME": str(library), "VIZCORE_THREADS": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["address"]
+        process.terminate()
+
+
+def reader(library: Path, run: str) -> RunReader:
+    """The run file behind the page."""
+    return Library(library).open(run)
+
+
+def opened(visit: Open, query: str = ADDRESS) -> Visit:
+    here = visit()
+    here.page.goto(here.address + query)
+    here.until("s.kept >= 5 && s.shown !== null", 60)
+    return here
+
+
+def turn(here: Visit, name: str, presses: int) -> None:
+    """Turn a knob with the arrow keys."""
+    handle = here.page.get_by_test_id(f"control-{name}").locator(".noUi-handle")
+    handle.focus()
+    for _ in range(presses):
+        here.page.keyboard.press("ArrowRight")
+
+
+def test_every_slider_position_shows_its_stored_frame(visit: Open, library: Path) -> None:
+    here = opened(visit)
+    here.until("s.kept >= 40", 60)
+    state = here.pause()
+    file = reader(library, state["run"])
+    for step in (0, 3, 17, state["latest"]):
+        here.slide("history", step)
+        here.until(f"Object.values(s.tiles).every((one) => one === {step})")
+        for channel in (0, 3):
+            stored = file.frame(step, channel)
+            assert stored is not None
+            assert stored.lossless
+            shown = here.pixels(f"tile-canvas-{channel}")
+            assert np.array_equal(shown, np.broadcast_to(decode(stored), shown.shape))
+    file.close()
+
+
+def test_a_turned_knob_is_logged_and_changes_the_course_from_its_step_on(visit: Open, library: Path) -> None:
+    here = opened(visit, ADDRESS.replace("4000", "600"))
+    step_when_turned = here.state()["latest"]
+    turn(here, "jitter", 6)
+    here.until("s.latest > 60", 60)
+    state = here.pause()
+    file = reader(library, state["run"])
+    spec, log = file.spec, file.knobs()
+    steps, scores, _ = file.scores()
+    file.close()
+    assert {name for _, name, _ in log} == {"jitter"}
+    first = log[0][0]
+    assert first >= step_when_turned
+    assert log[-1][2] == spec.jitter + 6
+
+    network = load("digits")
+    count = int(steps[-1])
+
+    def course(knobs: Knobs) -> np.ndarray:
+        run = ascend(spec, network, knobs, exact=True, keep=lambda step: False)
+        return np.stack([next(run).scores for _ in range(count)])
+
+    turned, unturned = course(Knobs(spec, log)), course(Knobs(spec))
+    recorded = np.asarray(scores)[:count]
+    assert np.allclose(recorded, turned, rtol=1e-2, atol=1e-2)
+    assert np.allclose(recorded[: first + 1], unturned[: first + 1], rtol=1e-2, atol=1e-2)
+    assert not np.allclose(recorded[first + 2 :], unturned[first + 2 :], rtol=1e-2, atol=1e-2)
+
+
+def test_pause_is_within_a_step_and_step_is_one(visit: Open, library: Path) -> None:
+    here = opened(visit)
+    state = here.pause()
+    file = reader(library, state["run"])
+    at = file.latest()
+    here.page.wait_for_timeout(300)
+    assert file.latest() == at
+    here.page.get_by_test_id("step").click()
+    here.until(f"s.latest === {at + 1} && s.shown === {at + 1}")
+    file.close()
+
+
+def test_cold_changes_begin_a_new_run_and_keep_the_old(visit: Open, library: Path) -> None:
+    here = opened(visit)
+    before = here.state()["run"]
+    field = here.page.get_by_test_id("control-filters").locator("input")
+    field.fill("4-9")
+    field.press("Tab")
+    state = here.until(f"s.run !== {json.dumps(before)} && Object.keys(s.tiles).length === 6", 30)
+    runs = {info.id: info for info in Library(library).list()}
+    assert runs[before].channels == (0, 1, 2, 3)
+    assert runs[state["run"]].channels == (4, 5, 6, 7, 8, 9)
+    here.page.get_by_test_id("control-layer").locator("input").fill("relu1")
+    here.page.keyboard.press("Enter")
+    here.until(f"s.run !== {json.dumps(state['run'])} && s.kept > 2", 30)
+    assert "layer=relu1" in here.page.evaluate("location.search")
+
+
+@pytest.mark.parametrize(
+    ("control", "text", "told"),
+    [
+        ("filters", "5-3", "backwards"),
+        ("filters", "x", "'x'"),
+        ("filters", "", "empty"),
+        ("filters", "999", "999"),
+        ("layer", "relu9", "relu9"),
+        ("objective", "chanel", "chanel"),
+    ],
+)
+def test_bad_input_is_told_and_the_last_picture_stays(visit: Open, control: str, text: str, told: str) -> None:
+    here = opened(visit)
+    before = here.state()["run"]
+    field = here.page.get_by_test_id(f"control-{control}").locator("input")
+    field.fill(text)
+    field.press("Enter")
+    notice = here.page.get_by_test_id("notice").first
+    notice.wait_for(timeout=15_000)
+    assert told in notice.inner_text()
+    assert here.state()["run"] == before
+    assert here.pixels("tile-canvas-0").std() > 1
+    field.fill({"filters": "0-3", "layer": "relu2", "objective": "channel"}[control])
+    field.press("Enter")
+
+
+def test_a_reload_finds_the_run_again(visit: Open) -> None:
+    here = opened(visit)
+    state = here.pause()
+    assert re.search(rf"run={state['run']}", here.page.url)
+    here.page.reload()
+    again = here.until(f"s.run === {json.dumps(state['run'])} && s.shown !== null", 30)
+    assert again["latest"] == state["latest"]
+
+
+def test_two_tabs_at_once(visit: Open) -> None:
+    here = opened(visit)
+    there = visit()
+    there.page.goto(here.page.url)
+    there.until(f"s.run === {json.dumps(here.state()['run'])} && s.shown !== null", 30)
+    here.page.bring_to_front()
+    end = here.pause()["latest"]
+    there.page.bring_to_front()
+    there.until(f"s.state === 'paused' && s.latest === {end}")
+    other = opened(visit, ADDRESS.replace("filters=0-3", "filters=8"))
+    assert other.state()["run"] != here.state()["run"]
+
+
+def test_what_nobody_sees_rests(visit: Open, library: Path) -> None:
+    here = opened(visit)
+    run = here.state()["run"]
+    here.page.close()
+    file = reader(library, run)
+    deadline: Any = 40
+    while file.state != "resting" and deadline:
+        deadline -= 1
+        import time
+
+        time.sleep(0.25)
+    assert file.state == "resting"
+    file.close()
