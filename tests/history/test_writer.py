@@ -276,12 +276,28 @@ def test_another_course_of_events_forgets_the_old_pictures(tmp_path: Path) -> No
         writer.flush()
         with RunReader(path) as reader:
             assert reader.steps().tolist() == list(range(10))
+            assert reader.revision == 0
         writer.add_scores(5, np.zeros(3), np.zeros(3))
         writer.flush()
         with RunReader(path) as reader:
+            assert reader.revision == 1
             assert reader.steps().tolist() == list(range(5))
             assert reader.scores()[0].tolist() == list(range(6))
             assert reader.checkpoints() == []
+
+
+def test_each_rewind_that_forgets_something_is_another_revision(tmp_path: Path) -> None:
+    path = tmp_path / "a.vizrun"
+    with RunWriter.create(path, spec()) as writer, RunReader(path) as reader:
+        for last, revision in ((9, 0), (4, 1), (4, 1), (2, 2)):
+            if revision or last != 9:
+                writer.rewind(last)
+            else:
+                fill(writer, range(10))
+            writer.flush()
+            assert reader.revision == revision
+            assert reader.scores()[0].tolist() == list(range(last + 1))
+            assert reader.scores(limit=2)[0].tolist() == [0, 1]
 
 
 def test_a_picture_that_the_stride_overtook_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,11 +178,19 @@ class Barrier:
 
 
 def forget(connection: sqlite3.Connection, step: int) -> None:
-    """Delete the pictures and scores from ``step`` on, and the checkpoints behind it."""
+    """Delete the pictures and scores from ``step`` on, and the checkpoints behind it.
+
+    If there were any, the run has another revision: what somebody remembers of these steps is void.
+    """
     connection.execute("DELETE FROM frame WHERE id >= ?", (step * ROWS,))
-    connection.execute("DELETE FROM picture WHERE step >= ?", (step,))
-    connection.execute("DELETE FROM step WHERE step >= ?", (step,))
+    tables = ("picture", "step")
+    gone = [connection.execute(f"DELETE FROM {table} WHERE step >= ?", (step,)).rowcount for table in tables]
     connection.execute("DELETE FROM checkpoint WHERE step > ?", (step,))
+    if any(gone):
+        connection.execute(
+            "INSERT INTO meta VALUES ('revision', '1') "
+            "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+        )
 
 
 def drop(connection: sqlite3.Connection, steps: list[int]) -> None:

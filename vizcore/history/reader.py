@@ -83,6 +83,18 @@ class RunReader:
         """A number that changes when something was committed since the last look."""
         return int(self._rows("PRAGMA data_version")[0][0])
 
+    @property
+    def revision(self) -> int:
+        """How often steps were forgotten and made anew.
+
+        Within one revision a step never shows another picture: it may be thinned out, and the last becomes lossless.
+        """
+        rows = self._rows("SELECT value FROM meta WHERE key = 'revision'")
+        found = _json(rows[0][0]) if rows else 0
+        if not isinstance(found, int):
+            raise schema.damaged()
+        return found
+
     def _meta(self, key: str) -> Any:
         rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
         if not rows:
@@ -143,9 +155,15 @@ class RunReader:
 
     # Curves, knobs, checkpoints --------------------------------------------------------------------------------
 
-    def scores(self, since: int = -1) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-        """Steps [K], scores [K, N] and gradient norms [K, N] of every step after ``since``, kept pictures or not."""
-        rows = self._rows("SELECT step, scores, norms FROM step WHERE step > ? ORDER BY step", since)
+    def scores(
+        self, since: int = -1, limit: int = -1
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Steps [K], scores [K, N] and gradient norms [K, N] of every step after ``since``, kept pictures or not.
+
+        Args:
+            limit: at most so many steps, the first ones; all if negative.
+        """
+        rows = self._rows("SELECT step, scores, norms FROM step WHERE step > ? ORDER BY step LIMIT ?", since, limit)
         width = len(self.spec.channels)
         if any(not isinstance(b, bytes) or len(b) != 4 * width for row in rows for b in row[1:]):
             raise schema.damaged()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vizcore.errors import SpecError
 from vizcore.history.codec import LOSSLESS_SIDE
 from vizcore.spec import RunSpec
@@ -66,14 +69,18 @@ def checkpoint_every(spec: RunSpec, steps: int | None = None, limit: int | None 
     return result
 
 
-def kept_ranges(steps: Iterable[int]) -> list[list[int]]:
+def kept_ranges(steps: Iterable[int] | NDArray[np.int64]) -> list[list[int]]:
     """Ascending ``steps`` in compact form: ``[first, last, stride]`` triples (stride 1 for a single step)."""
+    found = np.asarray(steps if isinstance(steps, np.ndarray) else list(steps), np.int64)
+    gaps = np.diff(found)
+    turns = np.flatnonzero(np.diff(gaps)) + 1  # where the gap is another than before
     ranges: list[list[int]] = []
-    for step in map(int, steps):
-        if ranges:
-            first, last, gap = ranges[-1]
-            if first == last or step - last == gap:
-                ranges[-1] = [first, step, step - last]
-                continue
-        ranges.append([step, step, 1])
+    at, last = 0, len(found) - 1
+    while at < last:
+        turn = np.searchsorted(turns, at, "right")
+        end = int(turns[turn]) if turn < len(turns) else last
+        ranges.append([int(found[at]), int(found[end]), int(gaps[at])])
+        at = end + 1
+    if at == last:
+        ranges.append([int(found[at]), int(found[at]), 1])
     return ranges
