@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -47,11 +47,13 @@ class Engine:
         library: where runs are kept.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         exact: one thread and fp32, so that equal specs give equal bytes.
+        files: the weights files that may be loaded.  Any other is refused, whoever names it: an address, a run file
+            from elsewhere.  Networks with a name always may be loaded, functions (``package.module:factory``) never.
     """
 
-    def __init__(self, library: Library, device: str = "auto", exact: bool = False) -> None:
+    def __init__(self, library: Library, device: str = "auto", exact: bool = False, files: Iterable[str] = ()) -> None:
         self.library = library
-        self._config = Config(str(library.home), device, exact)
+        self._config = Config(str(library.home), device, exact, files=tuple(files))
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._pending: dict[int, Future[Any]] = {}

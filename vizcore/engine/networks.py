@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vizcore.layers import list_layers
@@ -23,12 +23,14 @@ class Networks:
         device: where they live.
         note: told ``(model, sentence)`` while one is fetched and ``(model, None)`` when it is there or failed.
         keep: how many stay.
+        files: the weights files that may be loaded.
     """
 
-    def __init__(self, device: str, note: Note, keep: int = 3) -> None:
+    def __init__(self, device: str, note: Note, keep: int = 3, files: Sequence[str] = ()) -> None:
         self._device = device
         self._note = note
         self._keep = keep
+        self._files = files
         self._loaded: OrderedDict[Key, Network] = OrderedDict()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
@@ -36,17 +38,22 @@ class Networks:
 
     def ready(self, model: str, arch: str | None) -> Network | None:
         """The network if it is loaded; costs nothing."""
+        key = self._key(model, arch)
         with self._lock:
-            found = self._loaded.get((model, arch))
+            found = self._loaded.get(key)
             if found is not None:
-                self._loaded.move_to_end((model, arch))
+                self._loaded.move_to_end(key)
             return found
+
+    def _key(self, model: str, arch: str | None) -> Key:
+        """Only a file needs an architecture: a network with a name is one, whatever is said beside it."""
+        return model, arch if model in self._files else None
 
     def get(self, model: str, arch: str | None) -> Network:
         """The network, loaded if need be; one at a time, so that one name is never loaded twice.
 
         Raises:
-            ModelError: what :func:`vizcore.zoo.load.load` raises.
+            ModelError: what :func:`vizcore.zoo.load.load` raises, or a file that may not be loaded.
         """
         with self._loading:
             found = self.ready(model, arch)
@@ -54,12 +61,15 @@ class Networks:
                 return found
             self._note(model, "loading the network")
             try:
-                network = load(model, arch, progress=lambda done, total: self._note(model, _progress(done, total)))
+                network = load(
+                    *self._key(model, arch), allow_file=model in self._files,
+                    progress=lambda done, total: self._note(model, _progress(done, total)),
+                )  # fmt: skip
                 network = network.to(self._device)
             finally:
                 self._note(model, None)
             with self._lock:
-                self._loaded[model, arch] = network
+                self._loaded[self._key(model, arch)] = network
                 while len(self._loaded) > self._keep:
                     self._loaded.popitem(last=False)
             return network

@@ -83,3 +83,4 @@ class Config:
     exact: bool = False
     live: int = 8  # runs that keep their tensors although they do not run
     networks: int = 3  # networks kept loaded
+    files: tuple[str, ...] = ()  # weights files that may be loaded; networks with a name always may

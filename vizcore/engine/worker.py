@@ -67,7 +67,7 @@ class Worker:
             self._fatal(error)
             return
         self._bench = Bench(library, device, self._config.exact, self._publish, log)
-        self._networks = Networks(device, self._note, self._config.networks)
+        self._networks = Networks(device, self._note, self._config.networks, self._config.files)
         self._loader = ThreadPoolExecutor(1, "vizcore-load")
         threading.Thread(target=self._listen, name="vizcore-commands", daemon=True).start()
         seconds = time.perf_counter() - self._begin

@@ -90,6 +90,7 @@ def load(
     arch: str | None = None,
     *,
     allow_factory: bool = False,
+    allow_file: bool = True,
     progress: download.Progress | None = None,
     weights: Weights = "trained",
     seed: int = 0,
@@ -99,6 +100,7 @@ def load(
     Args:
         arch: the architecture of a weights file: a bundled one or a name of torchvision's.
         allow_factory: whether ``package.module:factory`` may run the user's code.
+        allow_file: whether ``model`` may be a weights file; if not, none is looked for.
         progress: called with bytes so far and in total while weights are fetched.
         weights: ``"random"`` gives the architecture with numbers drawn from ``seed`` and fetches nothing.
 
@@ -113,7 +115,11 @@ def load(
         return _torchvision(model, weights, seed, progress)
     if model.startswith("timm:"):
         return _timm(model.removeprefix("timm:"), weights, seed)
-    if model.lower().endswith(_FILE_ENDINGS) or (arch is not None and Path(model).is_file()):
+    if model.lower().endswith(_FILE_ENDINGS) or (arch is not None and allow_file and Path(model).is_file()):
+        if not allow_file:
+            raise ModelError(
+                "A weights file can only be named on the command line.", "Start vizcore serve --model FILE --arch NAME."
+            )
         return _file(Path(model), arch)
     if _FACTORY.fullmatch(model):
         if not allow_factory:
