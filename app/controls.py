@@ -24,7 +24,7 @@ from bokeh.models import (
 
 from app.notices import plain
 from vizcore.params import Param, Value
-from vizcore.spec import PARAMS, PRESETS
+from vizcore.spec import PARAMS, PRESET_HELP, PRESETS
 
 OBJECTIVES = ("channel", "-channel", "neuron", "-neuron", "layer", "class", "-class", "direction")
 """Completions of the objective; any sum that the engine understands may be typed."""
@@ -162,8 +162,9 @@ class Controls:
         self._quiet = False
         self.parameters = {name: Control(meta, asked) for name, meta in PARAMS.items()}
         self.preset = Select(
-            title="Preset", options=list(PRESETS), value="Crisp", **_named("preset", "Values to start from.")
-        )
+            title="Preset", options=list(PRESETS), value="Crisp",
+            **_named("preset", "\n".join(f"{name}: {help}" for name, help in PRESET_HELP.items())),
+        )  # fmt: skip
         self.model = Select(title="Model", options=[], value="", **_named("model", "The network to look into."))
         self.layer = AutocompleteInput(
             title="Layer", completions=[], value="", min_characters=0, case_sensitive=False, restrict=False,

@@ -11,14 +11,15 @@ from bokeh.models import ColumnDataSource, CustomJS, HoverTool, Range1d, Span
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
-POINTS = 400  # per line: more than the figure has pixels
+POINTS = 6400  # of all lines: 400 for each of 16, more than the figure has pixels
+LEAST = 150  # per line, however many there are
 _THEMES = {
     "dark": {"text": "#c9c9c9", "grid": "#3a3a3a", "cursor": "#ffffff", "mark": "#e0a030"},
     "light": {"text": "#333333", "grid": "#dddddd", "cursor": "#000000", "mark": "#b06000"},
 }
 
 
-def decimate(count: int, limit: int = POINTS) -> np.ndarray:
+def decimate(count: int, limit: int) -> np.ndarray:
     """Indices of at most ``limit`` of ``count`` points, the first and the last among them, evenly spread."""
     if count <= limit:
         return np.arange(count)
@@ -122,6 +123,10 @@ class Curves:
         self._steps = np.concatenate([self._steps[keep], np.asarray(steps, np.int64)])
         self._values = np.concatenate([self._values[keep], np.asarray(scores, np.float32)])
 
+    def void(self) -> None:
+        """What is known is of no worth any more; it stays on the screen until something new is drawn."""
+        self._steps, self._values, self._drawn = self._steps[:0], self._values[:0], None
+
     def select(self, channel: int | None) -> None:
         """Highlight one filter."""
         self._selected = channel
@@ -130,10 +135,10 @@ class Curves:
     def draw(self) -> None:
         """Bring the figure up to date; nothing is sent when nothing changed."""
         state = (len(self._steps), self.last, self._selected)
-        if state == self._drawn:
+        if state == self._drawn or not self._channels:
             return
         self._drawn = state
-        index = decimate(len(self._steps))
+        index = decimate(len(self._steps), max(POINTS // len(self._channels), LEAST))
         xs = self._steps[index].astype(np.int32)
         values = np.nan_to_num(self._values[index], nan=0.0, posinf=0.0, neginf=0.0)
         chosen = [channel == self._selected for channel in self._channels]

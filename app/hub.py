@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,19 +27,23 @@ class Options:
 
     Args:
         model: the network that an empty address shows; empty for the best of the bundled ones.
+            The only one that may be a weights file.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
         home: folder of runs and weights; empty for the platform's.
+        arch: what is in the weights file.
     """
 
     model: str = ""
     device: str = "auto"
     home: str = ""
+    arch: str = ""
 
     @classmethod
     def from_environment(cls) -> Options:
-        """``VIZCORE_MODEL``, ``VIZCORE_DEVICE`` and ``VIZCORE_HOME``: the same for every way to start the server."""
+        """``VIZCORE_MODEL``, ``_ARCH``, ``_DEVICE`` and ``_HOME``: the same for every way to start the server."""
         read = os.environ.get
-        return cls(read("VIZCORE_MODEL", ""), read("VIZCORE_DEVICE", "") or "auto", read("VIZCORE_HOME", ""))
+        device = read("VIZCORE_DEVICE", "") or "auto"
+        return cls(read("VIZCORE_MODEL", ""), device, read("VIZCORE_HOME", ""), read("VIZCORE_ARCH", ""))
 
 
 class Hub:
@@ -56,6 +60,7 @@ class Hub:
         self._models: Future[Any] | None = None
         self._descriptions: dict[tuple[str, str | None], Future[Any]] = {}
         self._running = False
+        self._aside = ThreadPoolExecutor(1, "vizcore-aside")  # for what may wait for the disk
 
     def start(self) -> None:
         """Start the engine and let it get to know the default network; harmless when repeated."""
@@ -75,6 +80,7 @@ class Hub:
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()
+        self._aside.shutdown()
         self.engine.close()
 
     def default_model(self) -> str:
@@ -87,6 +93,10 @@ class Hub:
                 return name
         return names[0] if names else "squeezenet1_1"
 
+    def arch(self, model: str) -> str | None:
+        """The architecture of the weights file that the server was started with; None for any other network."""
+        return self.options.arch or None if model == self.options.model else None
+
     def models(self) -> Future[Any]:
         """All networks, asked of the engine once (again after a failure)."""
         if self._models is None or _failed(self._models):
@@ -95,10 +105,15 @@ class Hub:
 
     def describe(self, model: str, arch: str | None = None) -> Future[Any]:
         """Card, layers and default size of a network, asked of the engine once (again after a failure)."""
+        arch = arch or self.arch(model)
         known = self._descriptions.get((model, arch))
         if known is None or _failed(known):
             known = self._descriptions[model, arch] = self.engine.describe(model, arch)
         return known
+
+    def pin(self, run: str, step: int) -> Future[Any]:
+        """Keep the pictures of a step for good, whatever is thinned out."""
+        return self._aside.submit(self.library.pin, run, step)
 
     def late(self, seconds: float) -> None:
         """A page measured how late the event loop was; the worst of late is remembered, and fades."""
@@ -136,7 +151,7 @@ def get_hub() -> Hub:
         if _hub is None:
             options = Options.from_environment()
             library = Library(options.home or None)
-            _hub = Hub(library, Engine(library, device=options.device), options)
+            _hub = Hub(library, Engine(library, options.device, files=filter(None, [options.model])), options)
         return _hub
 
 

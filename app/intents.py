@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from app import target
-from app.permalink import decode
+from app.permalink import Address, decode
 from vizcore.spec import PARAMS, PRESETS
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ def _select(page: Page, fields: Fields) -> None:
     channel = _number(fields, "channel")
     if channel is not None:
         page.select(channel)
+
+
+def _pin(page: Page, fields: Fields) -> None:
+    step = _number(fields, "step")
+    if step is not None:
+        page.pin(step)
 
 
 def _layer(page: Page, fields: Fields) -> None:
@@ -117,13 +123,16 @@ INTENTS: dict[str, Callable[[Page, Fields], None]] = {
     "select": _select,
     "scrub": lambda page, fields: page.scrub(_number(fields, "step"), _number(fields, "channel")),
     "live": lambda page, fields: page.scrub(None),
+    "pin": _pin,
     "layer": _layer,
     "filters": _ask("filters", "text"),
     "model": _ask("model", "name"),
     "objective": _ask("objective", "text"),
     "dice": lambda page, fields: page.dice(),
     "preset": _preset,
-    "open": lambda page, fields: page.pilot.open(_words(fields, "run")),
+    "open": lambda page, fields: page.open(
+        Address(run=_words(fields, "run"), step=_number(fields, "step"), filter=_number(fields, "channel"))
+    ),
     "set": _set,
     "theme": lambda page, fields: page.curves.theme(_words(fields, "name")),
     "dismiss": _dismiss,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vizcore.errors import VizcoreError
+from vizcore.spec import PARAMS, RunSpec
 
 log = logging.getLogger("vizcore.app")
 
@@ -57,6 +58,20 @@ def notice(
         "hint": hint[:500],
         "action": dict(action) if action else None,
     }
+
+
+def paper(spec: RunSpec) -> dict[str, Any] | None:
+    """What to know of a preset of the paper, with the change that helps most networks; None for other presets."""
+    name, factor, share = spec.preset, 1000, 50.0
+    if not name.startswith("Paper"):
+        return None
+    message = f"{name} has the paper's numbers, which are for another network."
+    if spec.small_contribution > share:  # its rate follows the gradient; what it clips away is the reason
+        action = {"label": f"Clip {share:g} %", "do": "set", "name": "small_contribution", "value": share}
+        return notice("info", message, "If the pictures stay grey, clip fewer pixels.", action=action)
+    rate = min(factor * spec.rate, PARAMS["rate"].maximum)
+    action = {"label": f"Raise the rate {factor}-fold", "do": "set", "name": "rate", "value": rate}
+    return notice("info", message, "If the pictures stay grey, raise the rate.", action=action)
 
 
 def from_error(error: BaseException, action: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -17,12 +17,18 @@ _LIMIT = 4096  # longer values are nobody's address
 
 @dataclass(frozen=True)
 class Address:
-    """What an address asks for; every part may be missing."""
+    """What an address asks for; every part may be missing.
+
+    Args:
+        step, filter: what is looked at, in the run.
+    """
 
     run: str | None = None
     target: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
     autostart: bool = True
+    step: int | None = None
+    filter: int | None = None
 
     @property
     def empty(self) -> bool:
@@ -76,7 +82,13 @@ def decode(query: str | Mapping[str, Sequence[bytes]]) -> Address:
         target={name: known[name] for name in _TARGET if known.get(name) or (name == "layer" and name in known)},
         values={name: known[name] for name in PARAMS if name in known},
         autostart=known.get("autostart", "1").lower() not in ("0", "false", "no"),
+        step=_number(known.get("step", "")),
+        filter=_number(known.get("filter", "")),
     )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if len(text) < 10 and text.isascii() and text.isdecimal() else None
 
 
 def _text(value: Value) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable
@@ -81,16 +82,20 @@ class Pilot:
 
     def _begin_address(self, address: Address, autostart: bool) -> None:
         model = address.target.get("model") or self.hub.default_model()
+        named = {name: value for name, value in address.target.items() if name != "arch"}  # the server knows its file
+        address = dataclasses.replace(address, target=named)
+        arch = self.hub.arch(model)
 
         def described(description: dict[str, Any]) -> None:
-            defaults = {"model": model, "size": description["default_size"], **target.showcase(description)}
+            size = description["default_size"]
+            defaults = {"model": model, "arch": arch, "size": size, **target.showcase(description)}
             self.description = description
             try:
                 fit = target.fitting(address.target.get("layer"), defaults["channels"], description)
                 spec = target.check(address.spec(**{**defaults, "channels": fit}), description)
             except VizcoreError as error:
                 self._tell({**notices.from_error(error), "keep": True})
-                spec = build(model, defaults["layer"], defaults["channels"], size=defaults["size"])
+                spec = build(model, defaults["layer"], defaults["channels"], arch=arch, size=size)
             self.wanted = spec
             self._adopted()
             if autostart:
@@ -102,14 +107,13 @@ class Pilot:
             if model != self.hub.default_model():  # never empty
                 self._begin_address(Address(), autostart)
 
-        self._describe(model, described, refused, address.target.get("arch"))
+        self._describe(model, described, refused)
 
     def _describe(
         self,
         model: str,
         then: Callable[[dict[str, Any]], None],
         fail: Callable[[BaseException], None] | None = None,
-        arch: str | None = None,
     ) -> None:
         """Call ``then`` with what the engine knows of a model, if it is still wanted by then."""
         self._turn += 1
@@ -127,15 +131,17 @@ class Pilot:
                 target.check_model(
                     model, [*known, self.hub.default_model(), *([self.wanted.model] if self.wanted else [])]
                 )
-                self.pending.add(self.hub.describe(model, arch), described, fail)
+                self.pending.add(self.hub.describe(model), described, fail)
 
         if model == self.hub.default_model():
-            self.pending.add(self.hub.describe(model, arch), described, fail)
+            self.pending.add(self.hub.describe(model), described, fail)
         else:
             self.pending.add(self.hub.models(), allowed, fail)
 
     def open(self, run: str, *, resume: bool = True) -> None:
         """Show a run of the library, and go on with it if it was interrupted.
+
+        Its pictures are shown even if its network cannot be had.
 
         Raises:
             HistoryError: unknown or damaged.
@@ -144,6 +150,10 @@ class Pilot:
         self._turn += 1
         turn = self._turn
         spec: RunSpec = reader.spec
+        self.busy = ""
+        self._cold.clear()  # what was asked for is of the run before
+        if self.wanted is None or (self.wanted.model, self.wanted.arch) != (spec.model, spec.arch):
+            self.description = None
         self._adopt(run, reader, spec.replace(**turned(reader)))
 
         def described(description: dict[str, Any]) -> None:
@@ -243,7 +253,7 @@ class Pilot:
     def tick(self) -> None:
         """Hand over answers, begin what is due, send knobs."""
         self.pending.tick()
-        if self._cold and self.wanted is not None and self.description is not None and self._clock() >= self._due:
+        if self._cold and self.wanted is not None and self._clock() >= self._due:
             changes, self._cold = self._cold, {}
             self._apply(changes)
         self._flush()
@@ -263,10 +273,10 @@ class Pilot:
 
     def _apply(self, changes: dict[str, Any]) -> None:
         assert self.wanted is not None
-        assert self.description is not None
         model = changes.get("model", self.wanted.model)
-        if model != self.wanted.model:
-            self._describe(model, lambda description: self._change(changes, description))
+        if model != self.wanted.model or self.description is None:
+            arch = self.hub.arch(model) if model != self.wanted.model else self.wanted.arch
+            self._describe(model, lambda description: self._change({**changes, "arch": arch}, description))
         else:
             self._change(changes, self.description)
 
@@ -278,7 +288,14 @@ class Pilot:
             self._tell(notices.from_error(error))
             return
         self.description, self.wanted = description, spec
+        if "preset" in changes:
+            self._tell_of_paper(spec)
         self._begin(spec)
+
+    def _tell_of_paper(self, spec: RunSpec) -> None:
+        remedy = notices.paper(spec)
+        if remedy is not None:
+            self._tell({**remedy, "keep": True})  # it is about the run that begins now
 
     def _begin(self, spec: RunSpec) -> None:
         self._turn += 1

@@ -11,6 +11,7 @@ import numpy as np
 
 from app.models import State
 from vizcore.history import RunReader, kept_ranges
+from vizcore.params import Value
 from vizcore.spec import PARAMS, RunSpec, to_dict
 
 _FACTS = ("source", "data", "recipe", "accuracy", "licence", "command")
@@ -79,18 +80,20 @@ def status(ident: str | None, reader: RunReader | None, live: Any, busy: str, st
 
 def kept(ident: str, reader: RunReader) -> dict[str, Any]:
     """The ``kept`` property: which steps have pictures, and where a knob was turned."""
-    steps = reader.steps()
-    knobs = [
-        [int(step), name, value, knob_text(name, value)] for step, name, value in reader.knobs()
-    ]  # fmt: skip
-    return {"run": ident, "steps": kept_ranges(steps), "knobs": knobs, "total": len(steps)}
+    revision, steps = reader.revision, reader.steps()  # in this order: the steps are of this revision or a later one
+    values, knobs = reader.spec.hot(), []
+    for step, name, value in reader.knobs():
+        knobs.append([int(step), name, value, knob_text(name, value, values.get(name, value))])
+        values[name] = value
+    return {"run": ident, "steps": kept_ranges(steps), "knobs": knobs, "total": len(steps), "revision": revision}
 
 
-def knob_text(name: str, value: object) -> str:
-    """``"Rate 0.08"``."""
+def knob_text(name: str, value: Value, before: Value) -> str:
+    """``"Rate 0.05 → 0.08"``."""
     meta = PARAMS.get(name)
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{meta.label if meta else name} {shown}{' ' + meta.unit if meta and meta.unit else ''}"
+    old, new = (f"{one:g}" if isinstance(one, float) else str(one) for one in (before, value))
+    change = new if old == new else f"{old} → {new}"
+    return f"{meta.label if meta else name} {change}{' ' + meta.unit if meta and meta.unit else ''}"
 
 
 def _finite(value: Any) -> Any:

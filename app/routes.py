@@ -51,6 +51,11 @@ class Guarded(AuthRequestHandler):
     def compute_etag(self) -> None:
         """No hash of what never changes."""
 
+    def keep(self, reader: RunReader) -> None:
+        """Pictures of one revision of a run never change; who names none, or an old one, must ask again."""
+        named = self.get_query_argument("r", "")
+        self.set_header("Cache-Control", FOREVER if named == str(reader.revision) else "no-cache")
+
     def reader(self, run: str) -> RunReader:
         """The reader of a run, or 404."""
         try:
@@ -68,11 +73,12 @@ class Frames(Guarded):
 
     @authenticated
     def get(self, run: str, step: str) -> None:
-        frames = self.reader(run).frames(int(step))
+        reader = self.reader(run)
+        self.keep(reader)  # first: if steps are made anew in between, the old revision is kept by nobody for long
+        frames = reader.frames(int(step))
         if not frames:
             raise HTTPError(404, reason="No pictures of this step")
         self.set_header("Content-Type", "application/octet-stream")
-        self.set_header("Cache-Control", FOREVER)
         self.finish(pack(int(step), frames))
 
 
@@ -81,14 +87,15 @@ class Frame(Guarded):
 
     @authenticated
     def get(self, run: str, step: str, channel: str) -> None:
+        reader = self.reader(run)
         try:
-            frame = self.reader(run).frame(int(step), int(channel))
+            self.keep(reader)
+            frame = reader.frame(int(step), int(channel))
         except VizcoreError:
             frame = None
         if frame is None:
             raise HTTPError(404, reason="No such picture")
         self.set_header("Content-Type", frame.codec)
-        self.set_header("Cache-Control", FOREVER)
         self.finish(frame.data)
 
 
@@ -123,23 +130,32 @@ class Run(Guarded):
     """What is known of a run; ``?scores=1`` adds the score of every step and filter."""
 
     @authenticated
-    def get(self, run: str) -> None:
+    async def get(self, run: str) -> None:
         reader = self.reader(run)
         answer: dict[str, Any] = {
             "id": run,
             "spec": to_dict(reader.spec),
             "state": reader.state,
             "latest": reader.latest(),
+            "revision": reader.revision,
             "channels": list(reader.spec.channels),
             "steps": kept_ranges(reader.steps()),
             "knobs": [list(knob) for knob in reader.knobs()],
         }
+        told = publish.text(answer)
         if self.get_query_argument("scores", "0") == "1":
-            steps, scores, norms = reader.scores()
-            answer["scores"] = {"steps": steps.tolist(), "scores": scores.tolist(), "norms": norms.tolist()}
+            scores = await IOLoop.current().run_in_executor(None, _scores, reader)  # half a million numbers, perhaps
+            told = f'{told[:-1]},"scores":{scores}}}'
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
-        self.finish(publish.text(answer))
+        self.finish(told)
+
+
+def _scores(reader: RunReader) -> str:
+    """Scores as JSON, written row by row: the event loop gets its turns in between."""
+    steps, *tables = reader.scores()
+    scores, norms = ("[" + ",".join(publish.text(row.tolist()) for row in table) + "]" for table in tables)
+    return f'{{"steps":{publish.text(steps.tolist())},"scores":{scores},"norms":{norms}}}'
 
 
 class Metrics(Guarded):

@@ -18,7 +18,7 @@ from bokeh.settings import settings
 from bokeh.util.token import generate_secret_key
 
 from app.routes import PATTERNS
-from vizcore.errors import VizcoreError
+from vizcore.errors import ModelError, VizcoreError
 
 APP = Path(__file__).resolve().parent
 DAY = 24 * 60 * 60
@@ -41,6 +41,7 @@ class Dashboard(Serve):
     args = (
         *(entry for entry in Serve.args if entry[0] != "files"),
         ("--model", Argument(metavar="MODEL", default=None, help="The network that the page shows first")),
+        ("--arch", Argument(metavar="NAME", default=None, help="What is in it, if --model is a weights file")),
         ("--device", Argument(metavar="DEVICE", default=None, help="auto, cpu, cuda or mps")),
         ("--home", Argument(metavar="FOLDER", default=None, help="Where runs and weights are kept")),
         ("--open", Argument(action="store_true", help="Open the page in a browser, as --show does")),
@@ -95,8 +96,12 @@ def prepare(args: argparse.Namespace) -> None:
     """Check what was asked for and pass it on to where it is needed.
 
     Raises:
-        VizcoreError: a public address without protection, a port in use, several processes.
+        VizcoreError: a public address without protection, a port in use, several processes, a missing weights file.
     """
+    if args.arch and not Path(args.model or "").is_file():
+        raise ModelError(
+            f"There is no weights file {Path(args.model or '').name!r} for --arch.", "Name it with --model FILE."
+        )
     args.show = (args.show or args.open) and not args.no_open
     if args.num_procs != 1:
         raise VizcoreError(
@@ -116,7 +121,7 @@ def prepare(args: argparse.Namespace) -> None:
                 sys.stderr.write(
                     "Browsers that use another name than localhost need: --allow-websocket-origin NAME:PORT\n"
                 )
-    for name in ("model", "device", "home"):
+    for name in ("model", "arch", "device", "home"):
         if getattr(args, name):
             os.environ[f"VIZCORE_{name.upper()}"] = getattr(args, name)
 

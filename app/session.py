@@ -24,12 +24,14 @@ from app.pilot import ACTIVE, Pilot
 from app.stream import Stream
 from vizcore.errors import VizcoreError, from_dict
 from vizcore.history import RunReader
-from vizcore.spec import HOT, PARAMS, PRESETS, format_channels
+from vizcore.spec import HOT, PARAMS, PRESETS, RunSpec, format_channels
 
 log = logging.getLogger("vizcore.app")
 
 PERIOD = 30  # milliseconds from tick to tick: as often as a page is drawn
 SLOW = 0.2  # seconds between two looks at what is not pictures
+CHUNK = 1000  # steps of scores that are read at once: of 64 filters, some milliseconds
+SHARE = 20  # drawing the curves takes at most one part in so many of the time
 HELLO = 1.0  # seconds to wait for the page's first word after it is ready
 
 
@@ -48,12 +50,14 @@ class Page:
         self.selected: int | None = None
         self.shown: int | None = None  # the step that is looked at; None is live
         self.gone = False  # a plain flag: the handler of a lost connection may not touch a model
+        self._place = Address()  # what is looked at first, once its run is there
         self._on_show: str | None = None
         self._started = self._ready = self._keep_notice = False
         self._complained: tuple[str, str] | None = None
-        self._hello_due = self._slow_due = self._ticked = 0.0
+        self._hello_due = self._slow_due = self._draw_due = self._ticked = 0.0
         self._knobs = 0
         self._version: tuple[str, int] | None = None  # of the run file, when it was last looked at
+        self._revision: int | None = None  # of its pictures
         self.asked.on_change("intent", self._intent)
         hub.pages.add(self)
 
@@ -73,6 +77,7 @@ class Page:
         self.curves.theme(theme)
         if not self._started:
             self._started = True
+            self._place = self.address
             self.pilot.view(viewing)
             self.pilot.start(self.address, autostart=self.address.autostart and not reduced)
 
@@ -123,16 +128,24 @@ class Page:
         if run is not None and reader is not None and self._version != (run, reader.version):
             self._version = (run, reader.version)
             self._publish_history(run, reader)
+        if now >= self._draw_due:
+            began = self._clock()
+            self.curves.draw()
+            self._draw_due = now + SHARE * (self._clock() - began)
 
     def _publish_history(self, run: str, reader: RunReader) -> None:
         """Scores, kept steps and knobs, when the run file has grown."""
         self._follow(run, reader)
-        live = self.hub.engine.states.get(run)
-        since = min(self.curves.last, live.step - 1) if live is not None else self.curves.last  # it may be rolled back
-        steps, scores, _ = reader.scores(max(since, -1))
-        self.curves.add(steps, scores)
-        self.curves.draw()
         kept = publish.kept(run, reader)
+        if self._revision not in (None, kept["revision"]):  # steps were made anew
+            self.curves.void()
+            self.evidence.clear()
+            self.stream.forget()
+        self._revision = kept["revision"]
+        steps, scores, _ = reader.scores(self.curves.last, CHUNK)
+        self.curves.add(steps, scores)
+        if len(steps) == CHUNK:
+            self._version = None  # there is more to read
         if publish.put(self.state, "kept", kept):
             self.curves.mark([(step, label) for step, _, _, label in kept["knobs"]])
 
@@ -179,20 +192,28 @@ class Page:
         if run != self._on_show:
             self._on_show = run
             self._knobs = len(reader.knobs()) if reader is not None else 0
-            self.shown = None
-            if self.selected not in spec.channels:
-                self.selected = spec.channels[0]
+            self._look(run, spec)
             self.curves.show(spec.channels, self.selected)
             self.evidence.clear()
             self.stream.forget()
             publish.put(self.state, "kept", "")
             publish.put(self.state, "evidence", "")
             self._clear_notice()
-            self._version = None
-            self._slow_due = 0.0
+            self._version = self._revision = None
+            self._slow_due = self._draw_due = 0.0
+            publish.put(self.state, "shown", "")  # the same place in another run is told again
         parent = reader.meta.get("parent") if reader is not None else None
         publish.put(self.state, "run", publish.run(run, spec, description, parent))
         publish.put(self.state, "shown", {"channel": self.selected, "step": self.shown})
+
+    def _look(self, run: str | None, spec: RunSpec) -> None:
+        """Choose step and filter of a run that was not shown before: those of the address, else live and the same."""
+        place, self._place = self._place, Address()
+        self.shown = place.step if place.run == run else None
+        if place.run in (run, None) and place.filter in spec.channels:
+            self.selected = place.filter
+        elif self.selected not in spec.channels:
+            self.selected = spec.channels[0]
 
     def _show_controls(self) -> None:
         wanted = self.pilot.wanted
@@ -212,6 +233,9 @@ class Page:
         self._keep_notice = bool(notice.get("keep"))
         publish.put(self.state, "notice", notice)
 
+    def _complain(self, error: BaseException) -> None:
+        self.tell(notices.from_error(error))
+
     def _clear_notice(self) -> None:
         """A new run answers the complaint about the one before, but not that it is another than was asked for."""
         if not self._keep_notice:
@@ -222,6 +246,20 @@ class Page:
         """The user has read a notice."""
         if self.state.notice and json.loads(self.state.notice)["id"] == ident:
             publish.put(self.state, "notice", "")
+
+    def open(self, place: Address) -> None:
+        """Show a run of the library, at a step and a filter of it.
+
+        Raises:
+            HistoryError: unknown or damaged.
+        """
+        self._place = place
+        self.pilot.open(place.run or "")
+
+    def pin(self, step: int) -> None:
+        """Keep the pictures of a step for good."""
+        if self.pilot.run is not None:
+            self.pilot.pending.add(self.hub.pin(self.pilot.run, step), fail=self._complain)
 
     def select(self, channel: int) -> None:
         """Another filter is looked at closely."""
@@ -259,10 +297,8 @@ class Page:
     def _intent(self, attribute: str, old: str, new: str) -> None:
         try:
             intents.carry_out(self, new)
-        except VizcoreError as error:
-            self.tell(notices.from_error(error))
         except Exception as error:
-            self.tell(notices.from_error(error))
+            self._complain(error)
 
 
 def model_groups(models: list[dict[str, Any]]) -> dict[str, list[str]]:

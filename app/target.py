@@ -94,6 +94,7 @@ def changed(spec: RunSpec, changes: Mapping[str, Any], description: Mapping[str,
         values |= {"model": now["model"], "arch": None, **showcase(description)}
         now.setdefault("size", description["default_size"])
     now.pop("model", None)
+    values["arch"] = now.pop("arch", values["arch"])
     if "layer" in now:
         path = now.pop("layer")
         values |= {"layer": path, "channels": fitting(path, values["channels"], description)}

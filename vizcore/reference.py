@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vizcore.params import Param
-from vizcore.spec import PARAMS, PRESETS
+from vizcore.spec import PARAMS, PRESET_HELP, PRESETS
 
 GROUPS = {"look": "Look", "transforms": "Transforms", "penalties": "Penalties", "image": "Image and optimizer"}
 
@@ -28,7 +28,8 @@ ENVIRONMENT = {
     "VIZCORE_RUN_MIB": "Disk space that one run may take, in MiB; 512 if unset.",
     "VIZCORE_LIBRARY_MIB": "Disk space of all runs, above which the oldest may be deleted, in MiB; 4096 if unset.",
     "VIZCORE_THREADS": "Threads of the CPU; all cores if unset.",
-    "VIZCORE_MODEL": "The network that the page shows first.",
+    "VIZCORE_MODEL": "The network that the page shows first: a name, or a weights file.",
+    "VIZCORE_ARCH": "What is in that weights file: a name such as resnet50.",
     "VIZCORE_DEVICE": "auto, cpu, cuda or mps, for the page.",
 }
 
@@ -50,11 +51,15 @@ def _group(group: str) -> str:
 
 def _presets() -> str:
     rows = [
-        (f"`{name}`", ", ".join(f"{key} {_value(value)}" for key, value in values.items()) or "the defaults")
+        (
+            f"`{name}`",
+            PRESET_HELP[name],
+            ", ".join(f"{key} {_value(value)}" for key, value in values.items()) or "nothing",
+        )
         for name, values in PRESETS.items()
     ]
     note = "Papers 1 to 4 are the four regularizations of Yosinski et al. 2015, table 1.\n"
-    return "## Presets\n\n" + note + "\n" + _table(("preset", "what differs from the defaults"), rows)
+    return "## Presets\n\n" + note + "\n" + _table(("preset", "what it is", "what differs from the defaults"), rows)
 
 
 def _commands() -> str:

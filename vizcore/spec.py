@@ -194,6 +194,17 @@ PRESETS: dict[str, dict[str, Value]] = {
 }  # fmt: skip
 """Values by which each preset differs from the defaults: Yosinski et al. 2015, table 1, for the four papers'."""
 
+PRESET_HELP: dict[str, str] = {
+    "Crisp": "Fourier image, decorrelated colour and random moves: clear pictures on most networks.",
+    "Classic": "Pixels with a little decay and blur: softer, and closer to the early methods.",
+    "Raw": "Bare pixels, no regularizer: noise that excites the filter all the same.",
+    "Paper 1": "Blur and small-norm clip at the paper's rate: raise it where pictures stay grey.",
+    "Paper 2": "Strong decay and small-norm clip at the paper's rate: raise it where pictures stay grey.",
+    "Paper 3": "Blur and a trace of decay at the paper's rate: raise it where pictures stay grey.",
+    "Paper 4": "Blur and small-contribution clip of 90 %: lower the clip where pictures stay grey.",
+}
+"""One sentence for each preset."""
+
 
 def build(
     model: str,

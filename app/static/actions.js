@@ -3,11 +3,12 @@
 import { keep, read } from "./keys.js"
 import * as notices from "./notices.js"
 import { connection } from "./status.js"
-import { emit, link, nameOf, on, state } from "./state.js"
-import { byId } from "./text.js"
+import { cursor, emit, isLive, link, nameOf, on, state } from "./state.js"
+import { byId, throttle } from "./text.js"
 
 let ask = () => {}
 let gone = false
+let base = "" // query of the run and its values, from Python
 
 export function start(send) {
   ask = send
@@ -18,7 +19,24 @@ export function start(send) {
   byId("export-menu").addEventListener("click", () => byId("export-menu").hidePopover())
   on("drawn", addresses)
   on("select", addresses)
+  for (const name of ["run", "select", "cursor"]) on(name, place)
 }
+
+/** The address of this page: the run and its values from Python, then what is looked at. */
+export function address(query) {
+  base = query
+  place()
+}
+
+function write() {
+  let query = base
+  if (state.run && new URLSearchParams(base).get("run") === state.run.id) {
+    if (state.selected !== state.run.channels[0]) query += `&filter=${state.selected}`
+    if (!isLive()) query += `&step=${cursor()}`
+  }
+  history.replaceState(null, "", query ? `?${query}` : location.pathname)
+}
+const place = throttle(500, write) // browsers allow some 100 changes in half a minute
 
 /** The menu's links always mean what is on the stage. */
 function addresses() {
@@ -31,10 +49,11 @@ function addresses() {
 }
 
 export async function share() {
+  write()
   const text = location.href
   try {
     await navigator.clipboard.writeText(text)
-    notices.show({ id: "link", kind: "info", message: "Link copied", hint: "It opens this run with these settings." })
+    notices.show({ id: "link", kind: "info", message: "Link copied", hint: "It opens this run, this filter and this step." })
   } catch {
     notices.show({ id: "link", kind: "hint", message: "Copy this link", hint: text }) // pages without https may not write
   }

@@ -37,6 +37,7 @@ export function pin(label = null) {
   else {
     const image = document.createElement("canvas")
     thumb(image, byId("stage-canvas"))
+    if (!label) ask({ do: "pin", step }) // its pictures are never thinned out
     pins = [...pins, { run: state.run.id, channel, step, image, label: label ?? `${nameOf(channel)}@${step}` }].slice(-MOST_PINS)
   }
   draw()
@@ -75,7 +76,7 @@ function pinCell(one) {
       type: "button", class: "frame pinned", "aria-label": `Pinned: filter ${one.channel}, step ${one.step}`,
       title: one.run === state.run.id ? "Pinned. P on it takes it away." : "Of an earlier run: opens it",
       onclick: () => {
-        if (one.run !== state.run.id) return ask({ do: "open", run: one.run })
+        if (one.run !== state.run.id) return ask({ do: "open", run: one.run, step: one.step, channel: one.channel })
         select(one.channel)
         seek(one.step)
       },
@@ -86,7 +87,7 @@ function pinCell(one) {
 }
 
 async function fill(one) {
-  const wanted = `${state.run.id} ${state.selected} ${one.step}`
+  const wanted = `${state.run.id} ${state.revision} ${state.selected} ${one.step}`
   if (one.drawn === wanted) return
   if (one.step === state.stage?.step && state.stage.channel === state.selected) {
     thumb(one.canvas, byId("stage-canvas"))

@@ -34,6 +34,7 @@ function decode(frame, item) {
 export class Frames {
   constructor(run) {
     this.run = run
+    this.revision = 0
     this.frames = new Map() // in order of use
     this.pending = new Map()
   }
@@ -57,11 +58,12 @@ export class Frames {
   }
 
   async fetch(step) {
-    const answer = await fetch(`frames/${encodeURIComponent(this.run)}/${step}`)
-    if (answer.status === 404) return null
-    if (!answer.ok) throw new Error(`the server answers ${answer.status}`)
-    const frame = unpack(new Uint8Array(await answer.arrayBuffer()))
-    this.put(frame)
+    const revision = this.revision
+    const answer = await fetch(`frames/${encodeURIComponent(this.run)}/${step}?r=${revision}`)
+    if (answer.status !== 404 && !answer.ok) throw new Error(`the server answers ${answer.status}`)
+    const frame = answer.ok ? unpack(new Uint8Array(await answer.arrayBuffer())) : null
+    if (revision !== this.revision) return this.fetch(step) // made anew meanwhile
+    if (frame) this.put(frame)
     return frame
   }
 
@@ -108,6 +110,14 @@ export class Frames {
       this.frames.delete(frame.step)
       close(frame)
     }
+  }
+
+  /** Steps were made anew: nothing that is remembered counts. True if that was news. */
+  revise(revision) {
+    if (revision === this.revision) return false
+    this.revision = revision
+    this.clear()
+    return true
   }
 
   clear() {

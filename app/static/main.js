@@ -7,7 +7,7 @@ import * as filmstrip from "./filmstrip.js"
 import { unpack } from "./frames.js"
 import * as keys from "./keys.js"
 import * as notices from "./notices.js"
-import { failures, offer, open, pump, rewind } from "./painter.js"
+import { failures, offer, open, pump, revise, rewind } from "./painter.js"
 import * as stage from "./stage.js"
 import { adopt, arrived, cursor, emit, isLive, keep, live, on, position, seek, select, state } from "./state.js"
 import * as status from "./status.js"
@@ -38,7 +38,7 @@ const readers = {
 }
 
 function take(name, text) {
-  if (name === "address") return history.replaceState(null, "", text ? `?${text}` : location.pathname)
+  if (name === "address") return actions.address(text)
   readers[name]?.(text ? JSON.parse(text) : null)
 }
 
@@ -48,6 +48,7 @@ function takeRun(run) {
     Object.assign(state.run, run)
     return emit("meta")
   }
+  if (run.id !== state.next?.id) opening = null
   state.next = run
   wall.waiting(state.run !== null)
 }
@@ -73,7 +74,9 @@ function takeKept(kept) {
   if (!kept) return
   if (kept.run === state.next?.id && kept.steps.length) begin()
   if (kept.run !== state.run?.id) return
-  keep(kept.steps, kept.knobs)
+  const { steps, knobs, revision = 0 } = kept
+  revise(revision)
+  keep(steps, knobs, revision)
   if (opening !== null && kept.steps.length) {
     seek(opening)
     opening = null
@@ -87,7 +90,7 @@ function takeShown(shown) {
     if (state.run?.channels.includes(shown.channel)) select(shown.channel, false)
     else state.selected = shown.channel
   }
-  if (shown.step !== null && state.run === null) opening = shown.step
+  if (shown.step !== null && (state.run === null || state.next !== null)) opening = shown.step
 }
 
 /** A live frame: decoded and drawn unless a newer one comes first, then acknowledged. */
@@ -172,7 +175,7 @@ function start() {
 /** Bokeh's document is ready: read what is there, then say hello. */
 function ready(given) {
   models = given
-  for (const name of ["keys", "presets", "shown", "run", "status", "kept", "evidence", "notice", "address"]) {
+  for (const name of ["keys", "presets", "run", "shown", "status", "kept", "evidence", "notice", "address"]) {
     if (models.page[name]) take(name, models.page[name])
   }
   models.scores.properties.data.change.connect(sparks)

@@ -31,6 +31,13 @@ export function rewind(step) {
   if (state.stage?.step >= step) state.stage = null
 }
 
+/** Takes the revision of the run's pictures; another one voids what is drawn. */
+export function revise(revision) {
+  if (!frames?.revise(revision)) return
+  state.drawn.clear()
+  state.stage = null
+}
+
 /** Brings the canvases up to date; the promise is kept when they are. */
 export function pump() {
   again = true

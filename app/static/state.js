@@ -11,6 +11,7 @@ export const state = {
   status: null,
   kept: [], // ascending steps that have pictures
   knobs: [], // [step, name, value, label]
+  revision: 0, // of the pictures: another one when steps were made anew
   selected: null,
   linked: true,
   at: new Map(),
@@ -118,10 +119,11 @@ export function adopt(run) {
 }
 
 /** Takes the kept steps that Python lists as [first, last, stride]. */
-export function keep(spans, knobs) {
+export function keep(spans, knobs, revision) {
   const steps = []
   for (const [first, last, stride] of spans) for (let step = first; step <= last; step += Math.max(1, stride)) steps.push(step)
-  const newer = state.kept.filter((step) => step > (steps[steps.length - 1] ?? -1))
+  const newer = revision === state.revision ? state.kept.filter((step) => step > (steps[steps.length - 1] ?? -1)) : []
+  state.revision = revision
   state.kept = steps.concat(newer) // a live picture may be ahead of the list
   state.knobs = knobs
   emit("kept")

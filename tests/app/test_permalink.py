@@ -67,6 +67,7 @@ def test_request_arguments_read_like_the_query() -> None:
         "filters=0-3&autostart=0"
     )
     assert not decode("autostart=0").autostart
+    assert [decode(f"step={text}").step for text in ("7", "-1", "1e3", "9" * 20, "")] == [7, None, None, None, None]
     assert decode("").empty
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bokeh.server.server import Server
 
@@ -85,13 +86,26 @@ def test_the_root_leads_to_the_page(running: Running) -> None:
 
 
 def test_frames_are_the_exact_step_and_may_be_kept_for_ever(running: Running) -> None:
-    status, headers, body = running.get(f"/frames/{running.run}/5")
+    status, headers, body = running.get(f"/frames/{running.run}/5?r=0")
     assert status == 200
     assert headers["Cache-Control"] == FOREVER
+    for query in ("", "?r=1", "?r=x"):  # whoever does not know the revision must ask each time
+        assert running.get(f"/frames/{running.run}/5{query}")[1]["Cache-Control"] == "no-cache"
     header, pictures = unpack(body)
     with running.hub.library.open(running.run) as reader:
         assert pictures == [frame.data for frame in reader.frames(5)]
     assert (header["step"], [item["channel"] for item in header["items"]]) == (5, [3, 5])
+
+
+def test_steps_that_are_made_anew_have_another_address(running: Running) -> None:
+    run, writer = running.hub.library.create(build("digits", "conv2", (3, 5), size=32, steps=20))
+    with writer:
+        for step in range(6):
+            writer.add(step, np.zeros((2, 32, 32, 1), np.uint8), np.ones(2), np.ones(2))
+        writer.rewind(3)
+    assert running.get(f"/frames/{run}/5?r=0")[0] == 404
+    assert running.get(f"/frames/{run}/3?r=0")[1]["Cache-Control"] == "no-cache"
+    assert running.get(f"/frames/{run}/3/5?r=1")[1]["Cache-Control"] == FOREVER
 
 
 def test_one_picture_is_served_as_stored(running: Running) -> None:
@@ -127,7 +141,10 @@ def test_a_run_tells_what_it_is(running: Running) -> None:
     assert answer["spec"]["channels"] == answer["channels"] == [3, 5]
     assert answer["steps"] == [[0, 7, 1]]
     assert answer["knobs"] == [[6, "rate", 0.5]]
-    assert len(answer["scores"]["scores"]) == 8
+    with running.hub.library.open(running.run) as reader:
+        steps, scores, norms = (table.tolist() for table in reader.scores())
+    assert answer["scores"] == {"steps": steps, "scores": scores, "norms": norms}
+    assert len(steps) == 8
 
 
 def test_an_exported_picture_has_its_recipe_inside(running: Running) -> None:

@@ -41,6 +41,14 @@ def test_machines_are_told_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == ""
 
 
+@pytest.mark.parametrize("argv", [["--arch", "resnet18"], ["--arch", "resnet18", "--model", "nowhere/x.pt"]])
+def test_a_weights_file_must_be_there(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert "--model FILE" in said
+    assert "nowhere" not in said
+
+
 def test_several_processes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--num-procs", "2"]) == 2
     assert "one process" in capsys.readouterr().err

@@ -9,13 +9,15 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from app.hub import Hub
+from app.hub import Hub, Options
 from app.pilot import PAUSE
 from tests.app.conftest import Clock, Visit
-from vizcore.errors import EngineError, LayerError
+from vizcore.errors import EngineError, LayerError, ModelError
 from vizcore.history import unpack
+from vizcore.history.schema import PINNED
 from vizcore.spec import PARAMS, build
 
 Make = Callable[..., Visit]
@@ -90,8 +92,8 @@ def test_a_hot_parameter_turns_a_knob_and_the_newest_value_wins(visit: Make) -> 
     assert len(here.calls("begin")) == 1
     assert "jitter=5" in here.page.state.address
     label = here.told("kept")["knobs"][-1]
-    assert label[1:] == ["jitter", 5, "Jitter 5 px"]
-    assert here.page.curves.marks.data["text"][-1] == "Jitter 5 px"
+    assert label[1:] == ["jitter", 5, "Jitter 8 → 5 px"]
+    assert here.page.curves.marks.data["text"][-1] == "Jitter 8 → 5 px"
 
 
 def test_cold_changes_wait_for_a_pause_and_become_one_new_run(visit: Make, hub: Hub) -> None:
@@ -425,3 +427,138 @@ def test_clock_is_the_only_time(visit: Make, clock: Clock) -> None:
     for _ in range(50):
         here.page.tick()
     assert len(here.calls("begin")) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "intent"),
+    [
+        ("model=/etc/passwd&arch=resnet18", {}),
+        ("model=weights.safetensors", {}),
+        ("model=os:system&layer=x&filters=0", {}),
+        ("model=timm:../../x", {}),
+        ("", {"do": "model", "name": "../weights.pt"}),
+        ("", {"do": "model", "name": "package.module:factory"}),
+        ("", {"do": "start", "address": "model=/etc/passwd&arch=resnet18&layer=x&filters=0"}),
+    ],
+)
+def test_no_way_in_names_a_file_or_code(visit: Make, query: str, intent: dict[str, str]) -> None:
+    here = visit(query).arrive()
+    if intent:
+        here.ask(**intent)
+        here.go()
+    assert here.told("notice")["message"].startswith("There is no model")
+    assert {name for (name,) in here.calls("describe")} == {here.hub.default_model()}
+    assert {spec.model for (spec,) in here.calls("begin")} == {here.hub.default_model()}
+
+
+def test_an_architecture_is_the_servers_to_name(visit: Make, hub: Hub) -> None:
+    here = visit("model=digits&arch=resnet18").arrive()
+    assert here.calls("begin")[0][0].arch is None
+    hub.options = Options(model="/srv/own.safetensors", arch="resnet18")
+    own = visit().arrive()
+    (spec,) = own.calls("begin")[-1]
+    assert (spec.model, spec.arch) == ("/srv/own.safetensors", "resnet18")
+    own.ask("model", name="digits")
+    own.go()
+    assert own.calls("begin")[-1][0].arch is None
+    own.ask("model", name="/srv/own.safetensors")
+    own.go()
+    assert own.calls("begin")[-1][0].arch == "resnet18"
+
+
+def test_a_run_shows_its_pictures_although_its_network_is_refused(visit: Make, hub: Hub) -> None:
+    first = visit().arrive().go(turns=3)
+    spec = first.page.pilot.wanted.replace(model="/etc/own.pt", arch="resnet18", layer="x")
+    run, writer = hub.library.create(spec)
+    with writer:
+        size = (len(spec.channels), spec.size, spec.size, 3)
+        writer.add(0, np.zeros(size, np.uint8), np.zeros(size[0]), np.ones(size[0]))
+        writer.set_state("done")
+    first.engine.fail["describe"] = ModelError("A weights file can only be named on the command line.", "Start it so.")
+    here = visit(f"run={run}").arrive()
+    assert here.told("notice")["message"].startswith("A weights file")
+    assert here.page.stream.live.data["run"] == [run]
+    assert here.told("run")["layers"] == []
+    del here.engine.fail["describe"]
+    here.ask("model", name="digits")  # and on from there
+    here.go()
+    assert here.calls("begin")[-1][0].model == "digits"
+
+
+def test_a_link_holds_step_and_filter(visit: Make) -> None:
+    first = visit().arrive().go(turns=6)
+    here = visit(f"{first.page.state.address}&step=2&filter=5").arrive()
+    assert here.told("shown") == {"channel": 5, "step": 2}
+    here.turn("size", 64)  # another run: live again, the filter stays
+    here.go(1)
+    assert here.told("shown") == {"channel": 5, "step": None}
+    here.ask("open", run=first.page.pilot.run, step=4, channel=7)
+    here.go()
+    assert here.page.pilot.run == first.page.pilot.run
+    assert here.told("shown") == {"channel": 7, "step": 4}
+    odd = visit(f"{first.page.state.address}&step=-1&filter=999").arrive()
+    assert odd.told("shown") == {"channel": 0, "step": None}
+
+
+def test_an_old_run_opened_while_another_begins_takes_knobs(visit: Make) -> None:
+    here = visit().arrive().go(turns=2)
+    old = here.page.pilot.run
+    here.ask("restart")
+    here.page.pilot.tick()  # the engine begins
+    here.ask("open", run=old)
+    here.go()
+    assert here.page.pilot.run == old
+    here.turn("jitter", 3)
+    here.go()
+    assert here.calls("knob")[-1] == (old, "jitter", 3)
+
+
+def test_steps_made_anew_are_another_revision(visit: Make) -> None:
+    here = visit().arrive().go(turns=8)
+    here.ask("pause")
+    here.go()
+    run, channels = here.page.pilot.run, here.page.pilot.reader.spec.channels
+    assert here.told("kept")["revision"] == 0
+    before = np.array(here.page.curves.scores.data["ys"][0])
+    writer, last = here.engine.tasks[run].writer, here.page.curves.last
+    writer.rewind(3)
+    ones = np.ones(len(channels))
+    for step in range(4, last + 1):
+        writer.add_scores(step, 100 * ones, ones)
+    writer.flush()
+    here.go()
+    assert here.told("kept")["revision"] == 1
+    after = np.array(here.page.curves.scores.data["ys"][0])
+    assert np.all(after[:4] == before[:4])
+    assert np.all(after[4:] == 100)
+
+
+def test_a_preset_of_the_paper_says_what_helps(visit: Make) -> None:
+    here = visit().arrive()
+    for name, knob in (("Paper 3", "rate"), ("Paper 4", "small_contribution")):
+        here.ask("preset", name=name)
+        here.go(1)
+        told = here.told("notice")
+        assert (told["kind"], told["action"]["name"]) == ("info", knob)
+        here.ask(**{key: value for key, value in told["action"].items() if key != "label"})
+        here.go()
+        assert here.calls("knob")[-1] == (here.page.pilot.run, knob, told["action"]["value"])
+    here.ask("preset", name="Crisp")
+    here.go(1)
+    assert here.told("notice") is None
+
+
+def test_a_pinned_step_is_kept_for_good(visit: Make, hub: Hub) -> None:
+    here = visit().arrive().go(turns=5)
+    run = here.page.pilot.run
+    here.ask("pin", step=3)
+    hub._aside.submit(lambda: None).result()
+    here.go()
+    assert here.page.pilot.reader._rows("SELECT step FROM picture WHERE kept = ?", PINNED) == [(3,)]
+    here.ask("pin", step=8000)  # none there: nothing to keep
+    here.engine.tasks[run].writer.close()
+    hub.library.path(run).unlink()
+    here.ask("pin", step=2)
+    hub._aside.submit(lambda: None).result()
+    here.go()
+    assert here.told("notice")["message"] == "There is no such run."

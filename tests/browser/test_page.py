@@ -163,3 +163,43 @@ def test_names_for_those_who_do_not_see(visit: Open) -> None:
     assert here.page.evaluate(nameless) == []
     here.pause()
     here.page.wait_for_function("() => /Paused, step/.test(document.getElementById('announcer').textContent)")
+
+
+def test_the_link_holds_run_filter_and_step(visit: Open) -> None:
+    here = visit().open(frames=9)
+    here.page.keyboard.press("]")
+    here.slide("history", 4)
+    run = here.until("s.shown === 4 && s.selected === 1")["run"]
+    here.page.get_by_test_id("share").click()
+    query = here.page.evaluate("location.search")
+    assert f"run={run}" in query
+    assert query.endswith("&filter=1&step=4")
+    again = visit()
+    again.page.goto(again.address + query)
+    assert again.until("s.shown === 4 && s.selected === 1 && !s.live")["run"] == run
+    again.page.get_by_test_id("live").click()
+    again.page.wait_for_function("() => !location.search.includes('step=')")
+
+
+def test_the_picture_before_opens_its_run(visit: Open) -> None:
+    here = visit().open(frames=6)
+    old = here.pause()
+    here.page.keyboard.press("r")
+    here.until(f"s.run !== '{old['run']}' && s.shown >= 2")
+    here.page.locator(".frame.pinned").click()
+    state = here.until(f"s.run === '{old['run']}' && s.shown === {old['shown']}")
+    assert state["selected"] == old["selected"]
+
+
+def test_pictures_of_another_revision_are_fetched_again(visit: Open) -> None:
+    here = visit().open(frames=8)
+    state = here.pause()
+    asked: list[str] = []
+    here.page.on("request", lambda request: "/frames/" in request.url and asked.append(request.url))
+    kept = f"{{run: '{state['run']}', steps: [[0, {state['latest']}, 1]], knobs: [], revision: 1}}"
+    here.page.evaluate(f"vizcore.page('kept', JSON.stringify({kept}))")
+    here.until("s.shown === s.latest")
+    here.slide("history", 3)
+    here.until("s.shown === 3")
+    assert asked
+    assert all(url.endswith("?r=1") for url in asked)
