@@ -26,6 +26,14 @@ _TITLES = {
     "EngineError": "The engine has a problem",
 }
 
+# What makes grey pictures of the bundled network show something, and by how much: docs/decisions/presets.md.
+_GREY = {
+    "Paper 1": ("rate", 1e4),
+    "Paper 2": ("rate", 1e5),
+    "Paper 3": ("rate", 1e4),
+    "Paper 4": ("small_contribution", 5 / 9),
+}
+
 
 def plain(text: object, limit: int = 200, *, markup: bool = True) -> str:
     """``text`` with no power over the page: HTML escaped, TeX delimiters taken out, control characters gone, cut.
@@ -61,17 +69,18 @@ def notice(
 
 
 def paper(spec: RunSpec) -> dict[str, Any] | None:
-    """What to know of a preset of the paper, with the change that helps most networks; None for other presets."""
-    name, factor, share = spec.preset, 1000, 50.0
-    if not name.startswith("Paper"):
+    """What to know of a preset of the paper, with the change that helps small networks; None for other presets."""
+    if spec.preset not in _GREY:
         return None
-    message = f"{name} has the paper's numbers, which are for another network."
-    if spec.small_contribution > share:  # its rate follows the gradient; what it clips away is the reason
-        action = {"label": f"Clip {share:g} %", "do": "set", "name": "small_contribution", "value": share}
-        return notice("info", message, "If the pictures stay grey, clip fewer pixels.", action=action)
-    rate = min(factor * spec.rate, PARAMS["rate"].maximum)
-    action = {"label": f"Raise the rate {factor}-fold", "do": "set", "name": "rate", "value": rate}
-    return notice("info", message, "If the pictures stay grey, raise the rate.", action=action)
+    name, factor = _GREY[spec.preset]
+    value = PARAMS[name].clamp(factor * float(getattr(spec, name)))
+    label = f"Raise the rate {factor:,.0f}-fold" if factor > 1 else f"Clip {value:g} %"
+    hint = "If the pictures stay grey, " + ("raise the rate" if factor > 1 else "clip fewer pixels")
+    if spec.policy == "progress":
+        hint += ", or the desired progress where scores are in the hundreds"
+    action = {"label": label, "do": "set", "name": name, "value": value}
+    message = f"{spec.preset} has the paper's numbers, which are for another network."
+    return notice("info", message, hint + ".", action=action)
 
 
 def from_error(error: BaseException, action: Mapping[str, Any] | None = None) -> dict[str, Any]:
