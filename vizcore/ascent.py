@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vizcore import objectives, penalties, transforms
 from vizcore.arithmetic import arithmetic, choose_precision, like
 from vizcore.errors import SpecError
+from vizcore.folding import fold
 from vizcore.images import Fourier, Image, Pixels
 from vizcore.layers import Cut, find_layer
 from vizcore.objectives import Objective
@@ -116,6 +117,8 @@ class Ascent(Iterator[Frame]):
         )  # first step of the present row of steps without score and gradient
         with self._arithmetic():
             check(spec, network, self._objective, self._cut, self.device)
+            if not exact:
+                self._cut = Cut(self._folded(), self._objective.layers)
         if state is not None:
             self._restore(state)
 
@@ -162,6 +165,12 @@ class Ascent(Iterator[Frame]):
 
     def _tensors(self) -> dict[str, Tensor]:
         return {"parameter": self._image.parameter, **self._optimizer.state()}
+
+    def _folded(self) -> nn.Module:
+        layers = self._objective.layers
+        grey = _grey(self.spec, self._network, self.device)
+        half = self.precision == "bf16"
+        return fold(self._network.module, layers, lambda module: Cut(module, layers)(grey), half)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
         return arithmetic(self.precision, self.device, self._exact)
@@ -249,11 +258,9 @@ def check(spec: RunSpec, network: Network, objective: Objective, cut: Cut, devic
         SpecError: the size is too small for the layer.
         LayerError: the layer has no such channel or position.
     """
-    pad = 2 * spec.pad
-    grey = torch.zeros(1, network.card.channels, spec.size + pad, spec.size + pad, device=device)
     try:
         with torch.no_grad():
-            activations = cut(grey)
+            activations = cut(_grey(spec, network, device))
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -262,6 +269,11 @@ def check(spec: RunSpec, network: Network, objective: Objective, cut: Cut, devic
         hint = f"Raise the size; the network was made for {network.card.size} px."
         raise SpecError(f"A picture of {spec.size} px is too small for layer {spec.layer!r}.", hint) from error
     objective.check(activations)
+
+
+def _grey(spec: RunSpec, network: Network, device: torch.device) -> Tensor:
+    size = spec.size + 2 * spec.pad
+    return torch.zeros(1, network.card.channels, size, size, device=device)
 
 
 def _start(spec: RunSpec, network: Network, device: torch.device) -> Image:
