@@ -24,6 +24,14 @@ def test_adam_is_pytorchs(per_row: bool) -> None:
     torch.testing.assert_close(x, reference.detach(), atol=1e-6, rtol=1e-5)
 
 
+def test_the_order_of_memory_does_not_matter() -> None:
+    gradient, x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 3, 4, 5)
+    y = x.clone()
+    Adam(x).update(x, gradient, 0.1, 0)
+    Adam(y).update(y, gradient.contiguous(memory_format=torch.channels_last), 0.1, 0)
+    assert torch.equal(x, y)
+
+
 def test_rows_have_their_own_rates() -> None:
     for optimizer in (PlainAscent(), Adam(torch.zeros(2, 4))):
         x = torch.zeros(2, 4)

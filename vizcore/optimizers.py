@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 
 def rate_of(policy: str, step: int, steps: int, rate: float, desired: float, norms: Tensor) -> float | Tensor:
@@ -66,14 +67,23 @@ class Adam:
     @torch.no_grad()
     def update(self, x: Tensor, gradient: Tensor, rate: float | Tensor, step: int) -> None:
         """Step number ``step`` (from 0) on ``x`` ``[N, ...]``, in place."""
+        if isinstance(rate, float):
+            self._in_one_pass(x, gradient, rate, step)
+            return
         self._m.lerp_(gradient, 1 - self.BETA1)
         self._v.mul_(self.BETA2).addcmul_(gradient, gradient, value=1 - self.BETA2)
         unbias = 1 - self.BETA1 ** (step + 1)
         spread = self._v.sqrt().div_(math.sqrt(1 - self.BETA2 ** (step + 1))).add_(self.EPSILON)
-        if isinstance(rate, float):
-            x.addcdiv_(self._m, spread, value=-rate / unbias)
-        else:
-            x.sub_(self._m / spread * (_rows(rate, x) / unbias))
+        x.sub_(self._m / spread * (_rows(rate, x) / unbias))
+
+    def _in_one_pass(self, x: Tensor, gradient: Tensor, rate: float, step: int) -> None:
+        """The same by PyTorch's fused kernel, which reads and writes every number once; it has one rate for all."""
+        count = torch.full((), float(step), device=x.device)  # of the steps before this one
+        gradient = gradient.contiguous()  # the kernel reads all memory in one order, and convolutions give another
+        adam(
+            [x], [gradient], [self._m], [self._v], [], [count], fused=True, amsgrad=False, beta1=self.BETA1,
+            beta2=self.BETA2, lr=rate, weight_decay=0.0, eps=self.EPSILON, maximize=False,
+        )  # fmt: skip
 
 
 def _rows(rate: float | Tensor, x: Tensor) -> float | Tensor:
