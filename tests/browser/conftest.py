@@ -135,6 +135,7 @@ def visit(browser: Any, context: Any, server: str) -> Iterator[Callable[..., Vis
     yield make
     noise = [line for one in visits for line in one.noise]
     for one in visits:
-        one.page.evaluate("localStorage.clear()")
-        one.page.close()
+        if not one.page.is_closed():
+            one.page.evaluate("localStorage.clear()")
+            one.page.close()
     assert not noise
