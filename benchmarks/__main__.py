@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import live, render
+from benchmarks import live, render, step
 from benchmarks.report import Result, save
 
 SUITES: dict[str, Callable[[], list[Result]]] = {
     "render": render.render,
+    "step": step.step,
     "overhead": live.overhead,
     "page": live.page,
     "soak": live.soak,

@@ -263,3 +263,9 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(torch.equal(value, before[name]) for name, value in net.module.state_dict().items())
     assert not any(p.requires_grad or p.grad is not None for p in net.module.parameters())
     assert not any(module._forward_hooks for module in net.module.modules())
+
+
+def test_exact_runs_use_the_network_as_it_is() -> None:
+    net = network()
+    assert ascend(tiny_spec(), net, exact=True)._cut.module is net.module
+    assert ascend(tiny_spec(), net)._cut.module is not net.module
