@@ -13,7 +13,7 @@ from vizcore.errors import VizcoreError
 
 REST = 0.15  # seconds that (step, filter) must stay the same before the engine is asked
 LIVE = 2.0  # seconds between two requests while the picture moves
-_SHARE = 10  # while it moves, evidence may take one part in this many of the time
+_SHARE = 30  # while it moves, evidence may take one part in this many of the time
 
 Key = tuple[str, int, int]  # run, step, filter
 

@@ -29,7 +29,7 @@ from vizcore.spec import HOT, PARAMS, PRESETS, RunSpec, format_channels
 log = logging.getLogger("vizcore.app")
 
 PERIOD = 30  # milliseconds from tick to tick: as often as a page is drawn
-SLOW = 0.2  # seconds between two looks at what is not pictures
+SLOW = 0.3  # seconds between two looks at what is not pictures
 CHUNK = 1000  # steps of scores that are read at once: of 64 filters, some milliseconds
 SHARE = 20  # drawing the curves takes at most one part in so many of the time
 HELLO = 1.0  # seconds to wait for the page's first word after it is ready
