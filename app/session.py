@@ -55,6 +55,7 @@ class Page:
         self._started = self._ready = self._keep_notice = False
         self._complained: tuple[str, str] | None = None
         self._hello_due = self._slow_due = self._draw_due = self._ticked = 0.0
+        self._told = ""  # the state that the page knows
         self._knobs = 0
         self._version: tuple[str, int] | None = None  # of the run file, when it was last looked at
         self._revision: int | None = None  # of its pictures
@@ -121,8 +122,9 @@ class Page:
         if run is not None and reader is not None:
             self.stream.push(run, reader)
             self._believe(run, reader)
-        if now < self._slow_due:
+        if now < self._slow_due and self.pilot.state == self._told:
             return
+        self._told = self.pilot.state  # a pause is seen at once
         self._slow_due = now + SLOW
         self._publish_status()
         if run is not None and reader is not None and self._version != (run, reader.version):

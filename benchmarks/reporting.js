@@ -23,6 +23,7 @@ const drawn = (page) => {
 }
 
 async function measure() {
+  await wait(4000) // the browser itself is still starting
   const opened = performance.now()
   frame.src = "/app" + (query.get("address") ?? "")
   const page = await until(() => (frame.contentWindow?.location.pathname === "/app" ? frame.contentWindow : null))
