@@ -59,7 +59,7 @@ def render() -> list[Result]:
     ).max(0)
     filters = answer["filters"]
     risen = sum(entry["end"] > entry["start"] for entry in filters)
-    above = sum(entry["end"] > best for entry, best in zip(filters, natural, strict=True))
+    above = sum(bool(entry["end"] > best) for entry, best in zip(filters, natural, strict=True))
     return [
         Result("render: filters that end above their start", risen, "of 16", "higher", 16),
         Result("render: filters above their best photograph", above, "of 16", "higher", 14),
