@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import re
 import secrets
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -18,10 +17,9 @@ import platformdirs
 from vizcore import spec as specs
 from vizcore.errors import HistoryError, SpecError
 from vizcore.history import RunReader, RunWriter, library_limit, schema
+from vizcore.history.schema import SUFFIX, is_id
 from vizcore.spec import RunSpec
 
-SUFFIX = ".vizrun"
-_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}", re.ASCII)  # UTC time and 24 random bits
 _COMPANIONS = ("", "-wal", "-shm", "-journal", "-lock")  # SQLite's own, and the mark of a writer
 MAX_NOTE = 2000  # characters
 
@@ -83,8 +81,10 @@ class Library:
         environment: Mapping[str, Any] | None = None,
         weights_hash: str = "",
         parent: tuple[str, int] | None = None,
+        shared: int | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> tuple[str, RunWriter]:
-        """A new run: its id and a writer.
+        """A new run: its id and a writer; the arguments are those of :meth:`RunWriter.create`.
 
         Raises:
             StorageError: no space or no right to write.
@@ -92,7 +92,9 @@ class Library:
         now = datetime.datetime.now(datetime.UTC)
         run = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         path = self.folder / (run + SUFFIX)
-        writer = RunWriter.create(path, spec, environment=environment, weights_hash=weights_hash, parent=parent)
+        writer = RunWriter.create(
+            path, spec, environment=environment, weights_hash=weights_hash, parent=parent, shared=shared, facts=facts
+        )
         return run, writer
 
     def path(self, run: str) -> Path:
@@ -196,11 +198,6 @@ class Library:
         info = _read_info(run, path, active, stamp[1] + stamp[3])
         self._seen[run] = key, info
         return info
-
-
-def is_id(run: object) -> bool:
-    """Whether ``run`` is written like an id (``20261120-191100-4f2a9c``)."""
-    return isinstance(run, str) and len(run) == 22 and _ID.fullmatch(run) is not None
 
 
 def _stamp(path: Path) -> tuple[int, int, int, int]:

@@ -158,7 +158,8 @@ def runs_show(
 ) -> Result:
     """Show one run: its spec, how far it came, its scores, and where knobs were turned."""
     from vizcore.history import RunReader, kept_ranges
-    from vizcore.runs import SUFFIX, Library
+    from vizcore.history.schema import SUFFIX
+    from vizcore.runs import Library
 
     path = Path(run)
     if path.suffix != SUFFIX and not path.is_file():

@@ -8,10 +8,12 @@
 
 ``protocol`` says what crosses the pipe, ``client`` is the handle (no torch), ``worker_main`` and ``worker`` are the
 child, which takes commands between steps, ``scheduler`` says whose step is next, ``task`` is one run, ``networks`` the
-loaded networks, ``failures`` turns exceptions into sentences, ``devices`` chooses where to compute.
+loaded networks, ``jobs`` what takes long beside the runs, ``failures`` turns exceptions into sentences,
+``devices`` chooses where to compute.
 """
 
 from vizcore.engine.client import Engine
+from vizcore.engine.jobs import Job
 from vizcore.engine.protocol import RunState
 
-__all__ = ["Engine", "RunState"]
+__all__ = ["Engine", "Job", "RunState"]

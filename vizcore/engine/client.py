@@ -19,8 +19,10 @@ from typing import Any
 
 from vizcore import spec as specs
 from vizcore.engine import worker_main
+from vizcore.engine.jobs import Job
 from vizcore.engine.protocol import ACTIVE, BEGINNING, Config, Event, RunState
 from vizcore.errors import EngineError, from_dict
+from vizcore.params import Value
 from vizcore.runs import Library
 from vizcore.spec import RunSpec
 
@@ -33,6 +35,7 @@ _GIVEN_UP = ("The engine stopped three times within a minute.", "Start vizcore a
 _TOO_MUCH = ("The engine stopped while it began a run.", "If memory is short, try 160 px or fewer filters.")
 _CULPRIT = ("The engine stopped twice in a step of this run.", "If memory is short, try 160 px or fewer filters.")
 _CLOSED = ("The engine is not running.", "Start vizcore again.")
+Turn = tuple[int, str, Value]  # of a knob: step, name, value
 Refusal = tuple[str, str]  # message and hint: an exception object that is raised again and again would grow
 
 
@@ -136,20 +139,70 @@ class Engine:
         """Card, layers, default size and device of a network, which is then loaded; raises ModelError."""
         return self._send("describe", model=model, arch=arch)
 
-    def begin(self, spec: RunSpec, *, keep: bool = False, parent: tuple[str, int] | None = None) -> Future[str]:
+    def begin(self, spec: RunSpec, *, keep: bool = False, knobs: Iterable[Turn] = ()) -> Future[str]:
         """Start a run and return its id.
 
         Args:
             keep: it goes on although nobody watches; otherwise it rests after two seconds without a viewer.
-            parent: run and step that it was forked from.
+            knobs: turns that it is to make by itself, as (step, name, value), to repeat a run of a recipe.
 
         Raises:
             SpecError, ModelError, LayerError, EngineError: it cannot run; no run file is left behind.
         """
-        future = self._send("begin", spec=specs.to_dict(spec), keep=keep, parent=parent)
+        future = self._send("begin", spec=specs.to_dict(spec), keep=keep, knobs=[list(turn) for turn in knobs])
         if keep:
             future.add_done_callback(self._keep_begun)
         return future
+
+    def fork(
+        self,
+        run: str,
+        step: int,
+        *,
+        channels: Iterable[int] | None = None,
+        knobs: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        keep: bool = False,
+    ) -> Job[str]:
+        """Leave a stored run, running or not, before the update of ``step``; returns the id of the new run.
+
+        Its frames before ``step`` are the parent's, not copies.  If no checkpoint is at that step, it is recomputed
+        from the one before.
+
+        Args:
+            channels: the filters that come along; all if not given.
+            knobs: hot parameters with new values from that step on.
+            seed: of the random moves from that step on.
+            keep: as for :meth:`begin`.
+
+        Raises:
+            SpecError: a filter that the run has not, a knob that is cold, unknown or out of range.
+            HistoryError: no such run or step, or its network has other weights now.
+        """
+        rows = None if channels is None else list(channels)
+        job: Job[str] = Job()
+        self._send("fork", job, run=run, step=step, channels=rows, knobs=dict(knobs or {}), seed=seed, keep=keep)
+        if keep:
+            job.add_done_callback(self._keep_begun)
+        return job
+
+    def recompute(self, run: str, step: int, last: int | None = None) -> Job[dict[str, Any]]:
+        """Make the pictures of a step that was thinned out (or of all to ``last``) anew and put them into the run file.
+
+        From then on they are served like any other; they are the first to go when the run is at its bound of disk.
+
+        Returns:
+            run (in whose file they are: its own, or an ancestor's), steps (that have pictures now and had none),
+            identical (whether every score on the way is the recorded one, bit for bit), difference (the largest
+            of a score, as a share of the largest score of its step).
+
+        Raises:
+            HistoryError: no such run or step, or its network has other weights now.
+            StorageError: no room.
+        """
+        job: Job[dict[str, Any]] = Job()
+        self._send("recompute", job, run=run, step=step, last=last)
+        return job
 
     def resume_run(self, run: str, *, keep: bool = False) -> Future[int]:
         """Go on with a stored run from its last checkpoint; returns its next step.  Raises HistoryError."""
@@ -200,8 +253,8 @@ class Engine:
 
     # The pipe --------------------------------------------------------------------------------------------------
 
-    def _send(self, command: str, **arguments: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+    def _send(self, command: str, future: Future[Any] | None = None, /, **arguments: Any) -> Future[Any]:
+        future = Future() if future is None else future
         refusal = None
         with self._lock:
             if self._refusal is not None or self._pipe is None:
@@ -209,11 +262,19 @@ class Engine:
             else:
                 number = next(self._numbers)
                 self._pending[number] = future
+                if isinstance(future, Job):
+                    future.withdraw = lambda: self._withdraw(number)
                 with contextlib.suppress(OSError):  # a dead child: the reader notices and answers
                     self._pipe.send((number, command, arguments))
         if refusal is not None:
             future.set_exception(EngineError(*refusal))
         return future
+
+    def _withdraw(self, number: int) -> None:
+        """Nobody waits for the answer to command ``number`` any more."""
+        with self._lock:
+            self._pending.pop(number, None)
+        self._send("cancel", number=number)
 
     def _spawn(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -246,6 +307,10 @@ class Engine:
         elif kind == "loading":
             loading = {name: note for name, note in self._loading.items() if name != event[1]}
             self._loading = {**loading, event[1]: event[2]} if event[2] is not None else loading
+        elif kind == "progress":
+            job = self._pending.get(event[1])
+            if isinstance(job, Job):
+                job.progress = (event[2], event[3])
         elif kind == "ready":
             if not self.ready.done():
                 self.ready.set_result(event[1])

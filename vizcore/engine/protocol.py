@@ -1,7 +1,8 @@
 """What crosses the pipe between the client and its child process.
 
 Down: ``(number, command, arguments)``.  Up: ``("ready", info)``, ``("reply", number, value)``,
-``("error", number, VizcoreError.to_dict())``, ``("state", RunState.to_dict())``, ``("loading", model, note)``,
+``("error", number, VizcoreError.to_dict())``, ``("progress", number, done, total)``,
+``("state", RunState.to_dict())``, ``("loading", model, note)``,
 ``("fatal", error)`` from a child that cannot work here.
 Everything is plain data: no class of torch, no exception object.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from vizcore.engine.protocol import GRACE, STATUS_EVERY, RunState
 from vizcore.errors import EngineError, VizcoreError
 from vizcore.history import RunWriter, checkpoint_every
 from vizcore.params import Value
+from vizcore.replay import Branch
 from vizcore.runs import Library
 from vizcore.spec import Knobs, RunSpec
 from vizcore.zoo.load import Network
@@ -78,23 +79,42 @@ class Task:
     # Birth and rebirth -----------------------------------------------------------------------------------------
 
     @classmethod
-    def begin(cls, spec: RunSpec, network: Network, bench: Bench, parent: tuple[str, int] | None) -> Task:
-        """A new run that has computed its first frame, so that one that cannot run leaves no file behind."""
-        ascent = ascend(spec, network, device=bench.device, exact=bench.exact)
-        start = ascent.checkpoint()
+    def begin(
+        cls,
+        spec: RunSpec,
+        network: Network,
+        bench: Bench,
+        log: Iterable[tuple[int, str, Value]] = (),
+        root: Branch | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Task:
+        """A new run that has computed its first frame, so that one that cannot run leaves no file behind.
+
+        Args:
+            log: turns of knobs, past and to come.
+            root: where it leaves another run.
+            facts: what else is written into its file.
+        """
+        state = root.state if root else None
+        ascent = ascend(spec, network, Knobs(spec, log), device=bench.device, exact=bench.exact, state=state)
+        first, start = ascent.step, ascent.checkpoint()
         frame = next(ascent)
         run, writer = bench.library.create(
             spec,
             environment=environment(bench.device, bench.exact) | {"precision": ascent.precision},
             weights_hash=network.card.weights_hash,
-            parent=parent,
+            parent=root.parent if root else None,
+            shared=root.shared if root else None,
+            facts=facts,
         )
         task = cls(run, spec, ascent.knobs, bench)
         task._ascent, task._network, task._writer = ascent, network, writer
-        task._precision, task._good = ascent.precision, (0, start)
+        task._precision, task._good = ascent.precision, (first, start)
         writer.set_state("running")
-        writer.checkpoint(0, start)
-        task._saved = 0
+        for step, name, value in ascent.knobs.log:
+            writer.knob(step, name, value)
+        writer.checkpoint(first, start)
+        task._saved = first
         task._take(frame)
         return task
 

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import torch
 
-from vizcore import evidence
+from vizcore import evidence, replay
 from vizcore import spec as specs
 from vizcore.ascent import ascend
 from vizcore.engine.devices import choose, set_threads
 from vizcore.engine.failures import explain, logger
 from vizcore.engine.networks import Networks
-from vizcore.engine.protocol import BEGINNING, Config, Event, RunState
+from vizcore.engine.protocol import BEGINNING, STATUS_EVERY, Config, Event, RunState
 from vizcore.engine.scheduler import Scheduler
 from vizcore.engine.task import Bench, Task
 from vizcore.errors import EngineError, HistoryError, VizcoreError
-from vizcore.history import decode
+from vizcore.history import RunReader, decode
+from vizcore.params import Value
+from vizcore.replay import Branch
 from vizcore.runs import Library
 from vizcore.spec import RunSpec
 from vizcore.zoo.load import Network
@@ -33,6 +36,8 @@ LATER: Final = object()
 """What a command returns whose reply comes by itself."""
 
 Job = Callable[[], Any]
+Work = Generator[replay.Progress, None, Any]  # yields after each step; what it returns is the answer
+Turn = tuple[int, str, Value]
 Message = tuple[int, Job]  # whom to answer (0: nobody), and what to do
 
 
@@ -51,6 +56,11 @@ class Worker:
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._begin = begin
         self._tasks: dict[str, Task] = {}
+        self._works: dict[
+            int, tuple[Work, RunReader]
+        ] = {}  # by the number of the command; the first is at work, the others wait
+        self._withdrawn: set[int] = set()
+        self._told = 0.0
         self._scheduler = Scheduler()
         self._closing = False
         self._warm = False
@@ -89,12 +99,15 @@ class Worker:
     def _round(self) -> None:
         for task in self._tasks.values():
             task.rest_if_unwatched()
-        ready = [run for run, task in self._tasks.items() if task.ready]
-        self._commands(wait=not ready)
-        run = self._scheduler.pick(run for run, task in self._tasks.items() if task.ready)
+        self._commands(wait=not self._ready())
+        run = self._scheduler.pick(self._ready())
         if run is None or self._closing:
             return
         begin = time.perf_counter()
+        if isinstance(run, int):
+            self._go_on(run)
+            self._scheduler.charge(run, time.perf_counter() - begin)
+            return
         task = self._tasks[str(run)]
         self._busy.value = task.run.encode()
         task.turn()
@@ -102,6 +115,28 @@ class Worker:
         self._scheduler.charge(run, time.perf_counter() - begin)
         if not task.ready:
             self._let_go()
+
+    def _ready(self) -> list[str | int]:
+        """Who wants a turn: runs by their id, and one piece of work by its number."""
+        return [*(run for run, task in self._tasks.items() if task.ready), *itertools.islice(self._works, 1)]
+
+    def _go_on(self, number: int) -> None:
+        """One step of the work that command ``number`` asked for."""
+        try:
+            done, total = next(self._works[number][0])
+        except StopIteration as end:
+            del self._works[number]
+            self._reply(number, end.value)
+        except Exception as failure:
+            del self._works[number]
+            self._reply_error(number, explain(failure, self._bench.log))
+        else:
+            clock = time.monotonic()
+            if clock - self._told > STATUS_EVERY:
+                self._told = clock
+                self._send(("progress", number, done, total))
+            return
+        self._free()
 
     def _commands(self, wait: bool) -> None:
         """Everything that has come; if ``wait``, the first of it is waited for, at no cost."""
@@ -210,6 +245,9 @@ class Worker:
             "stop": self._stop,
             "knob": self._knob,
             "evidence": self._evidence,
+            "fork": self._fork,
+            "recompute": self._recompute,
+            "cancel": self._cancel,
             "watch": self._watch,
             "unwatch": self._unwatch,
         }
@@ -299,19 +337,75 @@ class Worker:
         next(ascent)
         next(ascent)
 
-    def _begin_run(self, number: int, spec: dict[str, Any], keep: bool, parent: tuple[str, int] | None) -> Any:
+    def _begin_run(self, number: int, spec: dict[str, Any], keep: bool, knobs: list[Turn]) -> Any:
         wanted = specs.from_dict(spec)
+        log = specs.Knobs(wanted, knobs).log  # refused before the network is loaded
+        return self._with_network(
+            number, wanted.model, wanted.arch, lambda network: self._start(keep, wanted, network, log)
+        )
 
-        def then(network: Network) -> str:
-            self._busy.value = BEGINNING
-            task = Task.begin(wanted, network, self._bench, parent)
-            task.keep = keep
-            self._tasks[task.run] = task
-            task.publish(now=True)
-            self._let_go()
-            return task.run
+    def _start(self, keep: bool, spec: RunSpec, network: Network, log: list[Turn], root: Branch | None = None) -> str:
+        self._busy.value = BEGINNING
+        try:
+            task = Task.begin(spec, network, self._bench, log, root)
+        finally:
+            self._busy.value = b""
+        task.keep = keep
+        self._tasks[task.run] = task
+        task.publish(now=True)
+        self._let_go()
+        return task.run
 
-        return self._with_network(number, wanted.model, wanted.arch, then)
+    def _work(self, number: int, run: str, begin: Callable[[RunReader, Network], Work]) -> Any:
+        """Let ``begin(reader, network)`` have its turns beside the runs, until it is done or withdrawn."""
+        if run in self._tasks:
+            self._tasks[run].flush()
+        reader = self._bench.library.open(run)
+
+        def work(network: Network) -> Work:
+            with reader:
+                return (yield from begin(reader, network))
+
+        def then(network: Network) -> object:
+            if number in self._withdrawn:
+                self._withdrawn.discard(number)
+                reader.close()
+            else:
+                self._works[number] = work(network), reader
+            return LATER
+
+        return self._with_network(number, reader.spec.model, reader.spec.arch, then, reader.close)
+
+    def _cancel(self, _: int, number: int) -> None:
+        if number in self._works:
+            work, reader = self._works.pop(number)
+            work.close()
+            reader.close()
+            self._free()
+        else:
+            self._withdrawn.add(number)
+
+    def _fork(
+        self,
+        number: int,
+        run: str,
+        step: int,
+        channels: list[int] | None,
+        knobs: dict[str, Any],
+        seed: int | None,
+        keep: bool,
+    ) -> Any:
+        def begin(reader: RunReader, network: Network) -> Work:
+            root = yield from replay.branch(reader, network, step, channels, knobs, seed, self._bench.device)
+            return self._start(keep, root.spec, network, list(root.log), root)
+
+        return self._work(number, run, begin)
+
+    def _recompute(self, number: int, run: str, step: int, last: int | None) -> Any:
+        def begin(reader: RunReader, network: Network) -> Work:
+            return (yield from replay.remake(reader, network, step, last, self._bench.device)).to_dict()
+
+        return self._work(number, run, begin)
 
     def _resume(self, number: int, run: str, keep: bool = False) -> Any:
         task = self._task(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sqlite3
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vizcore.history.schema import ALWAYS, PASSING, PINNED, REGULAR, ROWS
+from vizcore.history.schema import ALWAYS, PASSING, PINNED, RECALLED, REGULAR, ROWS
 
 Encoded = tuple[int, bytes]  # codec number and bytes of one picture
 
@@ -180,7 +181,8 @@ class Barrier:
 def forget(connection: sqlite3.Connection, step: int) -> None:
     """Delete the pictures and scores from ``step`` on, and the checkpoints behind it.
 
-    If there were any, the run has another revision: what somebody remembers of these steps is void.
+    If there were any, the run has another revision: what somebody remembers of these steps is void.  ``forgotten``
+    lists the step of each such event, so that a fork knows which of the steps it shares are still what they were.
     """
     connection.execute("DELETE FROM frame WHERE id >= ?", (step * ROWS,))
     tables = ("picture", "step")
@@ -191,6 +193,9 @@ def forget(connection: sqlite3.Connection, step: int) -> None:
             "INSERT INTO meta VALUES ('revision', '1') "
             "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
         )
+        row = connection.execute("SELECT value FROM meta WHERE key = 'forgotten'").fetchone()
+        events = [*(json.loads(row[0]) if row else []), step]
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", (json.dumps(events),))
 
 
 def drop(connection: sqlite3.Connection, steps: list[int]) -> None:
@@ -205,6 +210,12 @@ def thin(connection: sqlite3.Connection, stride: int) -> None:
     """Delete the regular pictures that are not on ``stride``."""
     query = f"SELECT step FROM picture WHERE kept = {REGULAR} AND step % ? <> 0"
     drop(connection, [step for (step,) in connection.execute(query, (stride,))])
+
+
+def drop_recalled(connection: sqlite3.Connection, but: int = -1) -> None:
+    """Delete the pictures that were made anew on demand, except those of step ``but``."""
+    query = f"SELECT step FROM picture WHERE kept = {RECALLED} AND step <> ?"
+    drop(connection, [step for (step,) in connection.execute(query, (but,))])
 
 
 def drop_passing(connection: sqlite3.Connection, before: int | None = None) -> None:

@@ -192,6 +192,7 @@ class Journal:
     def _thin(self) -> None:
         """Double the stride until the file fits, or only such pictures remain as are never dropped."""
         (newest,) = self._connection.execute("SELECT coalesce(max(step), 0) FROM picture").fetchone()
+        entries.drop_recalled(self._connection)
         if self.stride > newest:
             return
         while entries.used_bytes(self._connection) > self.limit and self.stride <= newest:

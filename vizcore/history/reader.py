@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sqlite3
@@ -20,6 +21,8 @@ from vizcore.history.codec import JPEG, MIME, WEBP_GREY, StoredFrame
 from vizcore.params import Value
 from vizcore.spec import RunSpec
 
+DEPTH = 64  # of forks of forks; a file that names itself as its ancestor ends here
+
 
 class RunReader:
     """A run file, read only; cheap enough to ask 30 times a second, and safe to use from several threads.
@@ -27,15 +30,24 @@ class RunReader:
     Each method sees the newest committed state of the file.  A step without pictures gives an empty list or
     ``None``, never the pictures of another step.
 
+    A fork has its own steps from :attr:`root` on; the pictures and scores before it are read from its parent's file,
+    and so on up the tree (:attr:`parent`).  Where that file is gone, or its steps were made anew after the fork, the
+    steps are missing here.
+
     Raises:
         HistoryError: the file is missing, damaged, foreign, or from a newer vizcore.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._lock = threading.Lock()
-        self._connection = schema.connect(Path(path), "ro")
+        self._opening = threading.Lock()
+        self._parent: RunReader | None = None
+        self._depth = 0
+        self.path = Path(path)
+        self._connection = schema.connect(self.path, "ro")
         try:
             self.spec: RunSpec = specs.from_dict(self._meta("spec"))
+            self._above, self.root, self._shared = self._lineage()
         except (SpecError, TypeError, ValueError) as error:
             self._connection.close()
             newer = isinstance(error, SpecError) and "newer" in error.message
@@ -47,7 +59,12 @@ class RunReader:
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, and of the parent's."""
+        with self._opening:
+            parent, self._parent = self._parent, None
+            self._above = ""
+        if parent is not None:
+            parent.close()
         with self._lock:
             self._connection.close()
 
@@ -56,6 +73,59 @@ class RunReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    # Where it comes from ---------------------------------------------------------------------------------------
+
+    def _lineage(self) -> tuple[str, int, int]:
+        """Parent, first own step, and the parent's revision at the fork; ``("", 0, 0)`` if it is no fork."""
+        facts = {
+            key: _json(text)
+            for key, text in self._rows("SELECT key, value FROM meta WHERE key IN ('parent', 'shared')")
+        }
+        parent, shared = facts.get("parent"), facts.get("shared")
+        if parent is None or shared is None:
+            return "", 0, 0
+        well = isinstance(parent, list) and len(parent) == 2 and schema.is_id(parent[0])
+        if not well or not _is_count(parent[1]) or not _is_count(shared):
+            raise schema.damaged()
+        return parent[0], parent[1], shared
+
+    @property
+    def parent(self) -> RunReader | None:
+        """The run whose frames before :attr:`root` are this one's too; ``None`` if there is none any more."""
+        with self._opening:
+            if self._parent is None and self._above:
+                if self._depth >= DEPTH:
+                    raise schema.damaged()
+                with contextlib.suppress(HistoryError):
+                    found = RunReader(self.path.with_name(self._above + schema.SUFFIX))
+                    found._depth = self._depth + 1
+                    if set(self.spec.channels) <= set(found.spec.channels):
+                        self._parent = found
+                    else:
+                        found.close()
+            return self._parent
+
+    def owner(self, step: int) -> RunReader:
+        """The reader of the run that made ``step``: this one, or an ancestor.
+
+        Raises:
+            HistoryError: the step belongs to a run that is gone, or was made anew since.
+        """
+        if step >= self.root:
+            return self
+        parent = self.parent
+        if parent is None or step >= self._upto(parent):
+            raise HistoryError(f"Step {step} is of a run that is not there any more.", f"Start from step {self.root}.")
+        return parent.owner(step)
+
+    def _upto(self, parent: RunReader) -> int:
+        """The steps before this one are as they were when the fork was made."""
+        rows = parent._rows("SELECT value FROM meta WHERE key = 'forgotten'")
+        events = _json(rows[0][0]) if rows else []
+        if not isinstance(events, list) or not all(_is_count(event) for event in events):
+            raise schema.damaged()
+        return min(self.root, *map(int, events[self._shared :]), self.root)
 
     # What the run is -------------------------------------------------------------------------------------------
 
@@ -88,7 +158,14 @@ class RunReader:
         """How often steps were forgotten and made anew.
 
         Within one revision a step never shows another picture: it may be thinned out, and the last becomes lossless.
+        The ancestors' revisions count too.
         """
+        parent = self.parent
+        return self.own_revision + (parent.revision if parent is not None else 0)
+
+    @property
+    def own_revision(self) -> int:
+        """The :attr:`revision` of this file alone."""
         rows = self._rows("SELECT value FROM meta WHERE key = 'revision'")
         found = _json(rows[0][0]) if rows else 0
         if not isinstance(found, int):
@@ -105,7 +182,13 @@ class RunReader:
 
     def steps(self) -> NDArray[np.int64]:
         """The steps that have pictures (of all filters), ascending [K]."""
-        return np.array([step for (step,) in self._rows("SELECT step FROM picture ORDER BY step")], np.int64)
+        own = self._rows("SELECT step FROM picture WHERE step >= ? ORDER BY step", self.root)
+        steps = np.array([step for (step,) in own], np.int64)
+        parent = self.parent
+        if parent is None:
+            return steps
+        above = parent.steps()
+        return np.concatenate([above[above < self._upto(parent)], steps])
 
     def latest(self) -> int | None:
         """The newest step that has pictures."""
@@ -114,6 +197,9 @@ class RunReader:
 
     def frames(self, step: int) -> list[StoredFrame]:
         """The pictures of exactly that step, in the order of the spec's channels; empty if they were not kept."""
+        if step < self.root:
+            above = {frame.channel: frame for frame in self._above_frames(step)}
+            return [above[channel] for channel in self.spec.channels if channel in above]
         first = _number(step) * schema.ROWS
         return self._frames(step, first, first + schema.ROWS - 1)
 
@@ -127,8 +213,14 @@ class RunReader:
             raise HistoryError(
                 f"The run has no filter {channel}.", f"Use one of {specs.format_channels(self.spec.channels)}."
             )
+        if step < self.root:
+            return next((frame for frame in self._above_frames(step) if frame.channel == channel), None)
         at = _number(step) * schema.ROWS + self.spec.channels.index(channel)
         return next(iter(self._frames(step, at, at)), None)
+
+    def _above_frames(self, step: int) -> list[StoredFrame]:
+        parent = self.parent
+        return parent.frames(step) if parent is not None and step < self._upto(parent) else []
 
     def _frames(self, step: int, first: int, last: int) -> list[StoredFrame]:
         rows = self._rows(
@@ -163,6 +255,26 @@ class RunReader:
         Args:
             limit: at most so many steps, the first ones; all if negative.
         """
+        steps, scores, norms = self._above_scores(since, limit)
+        left = limit if limit < 0 else limit - len(steps)
+        own = self._own_scores(max(since, self.root - 1), left)
+        if not len(steps):
+            return own
+        return np.concatenate([steps, own[0]]), np.concatenate([scores, own[1]]), np.concatenate([norms, own[2]])
+
+    def _above_scores(
+        self, since: int, limit: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        parent = self.parent if since < self.root - 1 else None
+        if parent is None:
+            empty = np.zeros((0, len(self.spec.channels)), np.float32)
+            return np.zeros(0, np.int64), empty, empty
+        columns = [parent.spec.channels.index(channel) for channel in self.spec.channels]
+        steps, scores, norms = parent.scores(since, limit)
+        count = int(np.searchsorted(steps, self._upto(parent)))
+        return steps[:count], scores[:count, columns], norms[:count, columns]
+
+    def _own_scores(self, since: int, limit: int) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         rows = self._rows("SELECT step, scores, norms FROM step WHERE step > ? ORDER BY step LIMIT ?", since, limit)
         width = len(self.spec.channels)
         if any(not isinstance(b, bytes) or len(b) != 4 * width for row in rows for b in row[1:]):
@@ -177,12 +289,15 @@ class RunReader:
         return (_statuses(rows[0][0]) if rows else []) or ["ok"] * len(self.spec.channels)
 
     def knobs(self) -> list[tuple[int, str, Value]]:
-        """The knob log in the order of the turns: (step from whose update it acts, name, value)."""
+        """The knob log in the order of the turns: (step from whose update it acts, name, value).
+
+        A fork has its ancestors' turns up to its root as its own.
+        """
         rows = self._rows("SELECT step, name, value FROM knob ORDER BY id")
         return [(step, name, _json(value)) for step, name, value in rows]
 
     def checkpoints(self) -> list[int]:
-        """The steps from which the run can be continued or forked, ascending."""
+        """The steps of this file from which the run can be continued, ascending (an ancestor's: ``owner(step)``)."""
         return [step for (step,) in self._rows("SELECT step FROM checkpoint ORDER BY step")]
 
     def checkpoint_at(self, step: int) -> tuple[int, dict[str, NDArray[Any]]]:
@@ -208,6 +323,10 @@ class RunReader:
                 return self._connection.execute(query, values).fetchall()
             except sqlite3.ProgrammingError as error:
                 raise HistoryError("The run file was closed.", "Open the run again.") from error
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
 
 
 def _number(step: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 import time
 import urllib.parse
@@ -24,8 +25,11 @@ APPLICATION_ID = 0x767A6372  # "vzcr": tells our files from every other SQLite f
 VERSION = 1  # PRAGMA user_version; raised with each change of the tables
 BUSY_SECONDS = 5.0
 
-# Why a picture is kept (picture.kept).  Thinning drops REGULAR ones, PASSING ones go as soon as a newer one is there.
-REGULAR, ALWAYS, PINNED, PASSING = 0, 1, 2, 3
+# Why a picture is kept (picture.kept).  Thinning drops REGULAR ones, PASSING ones go as soon as a newer one is there,
+# RECALLED ones (made anew when somebody asked for their step) are the first to go when the file is at its bound.
+REGULAR, ALWAYS, PINNED, PASSING, RECALLED = 0, 1, 2, 3, 4
+SUFFIX = ".vizrun"
+_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}", re.ASCII)  # UTC time and 24 random bits
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -42,6 +46,11 @@ ROWS = 64  # the most filters of a run (spec.MAX_FILTERS), and the factor in fra
 
 _FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _WAIT_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+
+
+def is_id(run: object) -> bool:
+    """Whether ``run`` is written like an id (``20261120-191100-4f2a9c``)."""
+    return isinstance(run, str) and len(run) == 22 and _ID.fullmatch(run) is not None
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:

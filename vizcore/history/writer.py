@@ -84,30 +84,36 @@ class RunWriter:
         environment: Mapping[str, Any] | None = None,
         weights_hash: str = "",
         parent: tuple[str, int] | None = None,
+        shared: int | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> RunWriter:
         """A new run file at ``path``.
 
         Args:
             environment: what the pictures depend on besides the spec (versions, device, threads), as JSON values.
             parent: id and step of the run that this one was forked from.
+            shared: the parent's own revision if its frames before that step are this run's too, and not copied.
+            facts: more to be remembered, as JSON values by name.
 
         Raises:
             HistoryError: there is a file already.
             StorageError: no space or no right to write.
         """
         limit = thinning.run_limit()
-        facts = {
+        known = {
+            **(facts or {}),
             "spec": specs.to_dict(spec),
             "environment": dict(environment or {}),
             "weights_hash": weights_hash,
             "parent": list(parent) if parent else None,
+            "shared": shared,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "vizcore": vizcore.__version__,
             "stride": thinning.stride(spec, limit),
             "limit": limit,
             "state": {"state": "running"},
         }
-        schema.create(Path(path), {key: json.dumps(value) for key, value in facts.items()})
+        schema.create(Path(path), {key: json.dumps(value) for key, value in known.items()})
         return cls.open(path)
 
     @classmethod

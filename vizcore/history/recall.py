@@ -1,0 +1,49 @@
+"""Pictures of a step that was thinned out and has been made anew, put back into the run file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from vizcore.errors import HistoryError, StorageError
+from vizcore.history import codec, entries, schema
+from vizcore.history.codec import Pixels
+from vizcore.history.schema import RECALLED, ROWS
+
+
+def recall(path: str | Path, step: int, images: Pixels, revision: int) -> bool:
+    """Store ``images`` uint8 [N, H, W, C] of ``step``, beside the file's writer if it has one.
+
+    They are encoded as the writer would have done, so that equal pictures are equal bytes.  At the run's bound of
+    disk the other recalled pictures go first.
+
+    Args:
+        revision: of the run (its own) when the pictures were made; a run that has been rolled back since has others.
+
+    Returns:
+        ``False`` if the step has pictures already; these stay.
+
+    Raises:
+        HistoryError: the run has no such step any more.
+        StorageError: no space or no right to write, or no room under the run's bound.
+    """
+    lossless = max(images.shape[1:3]) <= codec.LOSSLESS_SIDE or step % codec.LOSSLESS_EVERY == 0
+    encoded = [codec.encode(image, lossless) for image in images]
+    with schema.translated(), schema.editing(Path(path)) as connection:
+        meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('revision', 'limit')"))
+        known = connection.execute("SELECT 1 FROM step WHERE step = ?", (step,)).fetchone()
+        if known is None or int(meta.get("revision", "0")) != revision:
+            raise HistoryError(f"Step {step} was made anew in the meantime.", "Go to the step again.")
+        if connection.execute("SELECT 1 FROM picture WHERE step = ?", (step,)).fetchone():
+            return False
+        connection.executemany(
+            "INSERT OR REPLACE INTO frame VALUES (?, ?, ?)",
+            [(step * ROWS + row, number, data) for row, (number, data) in enumerate(encoded)],
+        )
+        connection.execute("INSERT INTO picture VALUES (?, ?)", (step, RECALLED))
+        limit = json.loads(meta.get("limit", "null"))
+        if limit is not None and entries.used_bytes(connection) > limit:
+            entries.drop_recalled(connection, but=step)
+            if entries.used_bytes(connection) > limit:
+                raise StorageError("The run is at its bound of disk space.", "Raise VIZCORE_RUN_MIB for new runs.")
+    return True
