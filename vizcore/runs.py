@@ -3,58 +3,36 @@
 from __future__ import annotations
 
 import datetime
+import heapq
+import io
 import json
 import os
 import secrets
-import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
+from PIL import Image
 
-from vizcore import spec as specs
-from vizcore.errors import HistoryError, SpecError
-from vizcore.history import RunReader, RunWriter, library_limit, schema
+from vizcore import runinfo
+from vizcore.errors import HistoryError, SpecError, StorageError
+from vizcore.history import RunReader, RunWriter, decode, library_limit, schema, thinning
 from vizcore.history.schema import SUFFIX, is_id
+from vizcore.runinfo import RunInfo
 from vizcore.spec import RunSpec
+
+if TYPE_CHECKING:
+    from vizcore.export import Recipe
+
+__all__ = ["SUFFIX", "Cleaning", "Library", "Listing", "RunInfo", "is_id"]
 
 _COMPANIONS = ("", "-wal", "-shm", "-journal", "-lock")  # SQLite's own, and the mark of a writer
 MAX_NOTE = 2000  # characters
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """A line in the list of runs.
-
-    Args:
-        steps: the newest step that was computed (0 before the first).
-        bytes: what the run takes on the disk.
-        parent: id and step of the run it was forked from.
-        created: ISO time, UTC.
-        active: a living writer has the file open.
-        pinned: never named by :meth:`Library.over_quota`.
-    """
-
-    id: str
-    model: str
-    layer: str
-    channels: tuple[int, ...]
-    steps: int
-    state: str
-    bytes: int
-    parent: tuple[str, int] | None
-    created: str
-    preset: str = ""
-    size: int = 0
-    note: str = ""
-    pinned: bool = False
-    active: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {**self.__dict__, "channels": list(self.channels), "parent": list(self.parent) if self.parent else None}
+MAX_NAME = 120
+SORTS = ("created", "name", "model", "layer", "steps", "state", "bytes")
 
 
 @dataclass(frozen=True)
@@ -65,6 +43,28 @@ class Listing:
     damaged: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Cleaning:
+    """What :meth:`Library.clean` would remove.
+
+    Args:
+        trash: bytes by id of the deleted runs, which would be gone for good.
+        runs: the oldest, without which the library would fit its limit.
+        bytes: of all runs now, the trash not counted.
+        limit: what they may take together.
+    """
+
+    trash: dict[str, int]
+    runs: list[RunInfo]
+    bytes: int
+    limit: int
+
+    @property
+    def freed(self) -> int:
+        """Bytes that would be free."""
+        return sum(self.trash.values()) + sum(run.bytes for run in self.runs)
+
+
 class Library:
     """The runs under ``home`` (default: ``$VIZCORE_HOME``, or the user's data folder of the platform)."""
 
@@ -72,7 +72,12 @@ class Library:
         chosen = home or os.environ.get("VIZCORE_HOME") or platformdirs.user_data_dir("vizcore", appauthor=False)
         self.home = Path(chosen).expanduser()
         self.folder = self.home / "runs"
-        self._seen: dict[str, tuple[tuple[int, ...], RunInfo]] = {}
+        self.trash_folder = self.home / "trash"
+        self._index = self.home / "index.json"
+        self._seen: dict[str, tuple[runinfo.Stamp, RunInfo]] = {}
+        self._remembered = False
+
+    # One run ---------------------------------------------------------------------------------------------------
 
     def create(
         self,
@@ -89,8 +94,7 @@ class Library:
         Raises:
             StorageError: no space or no right to write.
         """
-        now = datetime.datetime.now(datetime.UTC)
-        run = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        run = new_id()
         path = self.folder / (run + SUFFIX)
         writer = RunWriter.create(
             path, spec, environment=environment, weights_hash=weights_hash, parent=parent, shared=shared, facts=facts
@@ -105,12 +109,91 @@ class Library:
         """
         path = self.folder / f"{run}{SUFFIX}" if is_id(run) else None
         if path is None or not path.is_file():
-            raise HistoryError("There is no such run.", "See the list of runs.")
+            raise no_such_run()
         return path
 
     def open(self, run: str) -> RunReader:
         """A reader of a run; raises :class:`HistoryError` as :meth:`path` and :class:`RunReader` do."""
         return RunReader(self.path(run))
+
+    def info(self, run: str) -> RunInfo:
+        """The line of one run; raises :class:`HistoryError` if it is unknown or unreadable."""
+        path = self.path(run)
+        return self._info(run, path, runinfo.stamp(path), schema.locked(path))
+
+    def thumbnail(self, run: str, side: int = 64) -> bytes:
+        """The newest picture of the run's first filter as WebP, at most ``side`` px wide and high.
+
+        Raises:
+            HistoryError: no such run, no picture yet, or a damaged one.
+        """
+        with self.open(run) as reader:
+            latest = reader.latest()
+            stored = reader.frame(latest, reader.spec.channels[0]) if latest is not None else None
+        if stored is None:
+            raise HistoryError("The run has no picture yet.", "Wait for its first step.")
+        pixels = decode(stored)
+        picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        picture.thumbnail((side, side), Image.Resampling.BOX)
+        stream = io.BytesIO()
+        picture.save(stream, "WEBP", quality=80, method=0)
+        return stream.getvalue()
+
+    def annotate(
+        self, run: str, *, name: str | None = None, note: str | None = None, pinned: bool | None = None
+    ) -> None:
+        """Change the name, the note or the pin of a run, running or not.
+
+        Raises:
+            HistoryError: no such run, or its file is damaged.
+            SpecError: a name over 120 or a note over 2000 characters.
+            StorageError: no space or no right to write.
+        """
+        for what, text, limit in (("name", name, MAX_NAME), ("note", note, MAX_NOTE)):
+            if text is not None and len(text) > limit:
+                raise SpecError(f"The {what} is too long.", f"Use at most {limit} characters.")
+        facts = {"name": None if name is None else " ".join(name.split()), "note": note, "pinned": pinned}
+        with schema.translated(), schema.editing(self.path(run)) as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+                [(key, json.dumps(value)) for key, value in facts.items() if value is not None],
+            )
+
+    def pin(self, run: str, step: int, note: str = "") -> bool:
+        """Keep the pictures of ``step`` for good, with a note; ``False`` if they are not there.
+
+        The pictures of an ancestor are kept in the ancestor's file, the note is this run's.
+
+        Raises:
+            HistoryError: no such run.
+            SpecError: a note over 2000 characters.
+        """
+        if len(note) > MAX_NOTE:
+            raise SpecError("The note is too long.", f"Use at most {MAX_NOTE} characters.")
+        path = self.path(run)
+        with RunReader(path) as reader:
+            owner = reader.owner(step).path
+        with schema.translated(), schema.editing(owner) as connection:
+            query = "UPDATE picture SET kept = ? WHERE step = ?"
+            if not connection.execute(query, (schema.PINNED, step)).rowcount:
+                return False
+        _note_pin(path, step, note)
+        return True
+
+    def unpin(self, run: str, step: int) -> bool:
+        """Take a pin away, and its note; ``False`` if there is none.  The pictures stay until they are thinned out."""
+        path = self.path(run)
+        noted = _note_pin(path, step, None)
+        with RunReader(path) as reader:
+            owner = reader.owner(step)
+            marked = {at for at, _, _ in owner.knobs()} | set(owner.checkpoints()) | {owner.latest()}
+            path = owner.path
+        kept = schema.ALWAYS if step < thinning.FIRST or step in marked else schema.REGULAR
+        with schema.translated(), schema.editing(path) as connection:
+            query = "UPDATE picture SET kept = ? WHERE step = ? AND kept = ?"
+            return connection.execute(query, (kept, step, schema.PINNED)).rowcount > 0 or noted
+
+    # Many runs -------------------------------------------------------------------------------------------------
 
     def list(self) -> list[RunInfo]:
         """The readable runs, newest first."""
@@ -118,121 +201,249 @@ class Library:
 
     def scan(self) -> Listing:
         """All runs, newest first, and what could not be read."""
-        listing = Listing()
-        paths = {p.stem: p for p in self.folder.glob(f"*{SUFFIX}") if is_id(p.stem)} if self.folder.is_dir() else {}
-        self._seen = {run: seen for run, seen in self._seen.items() if run in paths}
-        for run in sorted(paths, reverse=True):
+        if not self._remembered:
+            self._remembered = True
+            self._seen = runinfo.load_index(self._index) | self._seen
+        listing, seen, stale = Listing(), self._seen, False
+        found = _files(self.folder)
+        for run in [run for run in seen if run not in found]:
+            del seen[run]
+            stale = True
+        for run in sorted(found, reverse=True):
+            at, marked = found[run]
+            before = seen.get(run)
+            path = self.folder / (run + SUFFIX)
             try:
-                listing.runs.append(self._info(run, paths[run]))
+                info = self._info(run, path, at, marked and schema.locked(path))
             except HistoryError as error:
                 listing.damaged[run] = error.message
             except OSError:
                 continue  # deleted in the meantime
+            else:
+                listing.runs.append(info)
+                stale |= not info.active and (before is None or before[1] is not info)
+        if stale:
+            runinfo.save_index(self._index, seen)
         return listing
 
-    def info(self, run: str) -> RunInfo:
-        """The line of one run; raises :class:`HistoryError` if it is unknown or unreadable."""
-        return self._info(run, self.path(run))
-
-    def delete(self, run: str) -> None:
-        """Delete a run for good.
+    def search(self, text: str = "", sort: str = "created", descending: bool = True) -> Sequence[RunInfo]:
+        """The runs in whose line every word of ``text`` stands, sorted.
 
         Raises:
-            HistoryError: no such run, or it is being written.
+            SpecError: no such column to sort by.
+        """
+        if sort not in SORTS:
+            raise SpecError(f"Runs are not sorted by {sort[:40]!r}.", f"Use one of {', '.join(SORTS)}.")
+        words = text.lower().split()
+        found = [info for info in self.list() if all(word in info.text for word in words)]
+        return sorted(found, key=lambda info: (getattr(info, sort), info.id), reverse=descending)
+
+    def forks(self, run: str) -> Sequence[RunInfo]:
+        """The runs that show frames of ``run``: its forks, and theirs, each after its parent."""
+        below: dict[str, list[RunInfo]] = {}
+        for info in reversed(self.list()):
+            if info.fork and info.parent:
+                below.setdefault(info.parent[0], []).append(info)
+        found: list[RunInfo] = []
+        queue = [run]
+        while queue:
+            children = below.pop(queue.pop(0), [])
+            found += children
+            queue += [child.id for child in children]
+        return found
+
+    def find(self, recipe: Recipe) -> str | None:
+        """The run that a picture with this recipe is of, or ``None``: then it can be repeated.
+
+        It is the run that the recipe names, if its spec and knobs are the recipe's, else the newest with equal ones.
+        """
+        same, named = runinfo.fingerprint(recipe.spec), recipe.extra.get("run")
+        runs = [info for info in self.list() if info.same == same and info.steps >= recipe.step]
+        for info in sorted(runs, key=lambda info: info.id == named, reverse=True):
+            if info.fork and info.id != named:
+                continue  # its beginning may be another's
+            with self.open(info.id) as reader:
+                knobs = [turn for turn in reader.knobs() if turn[0] <= recipe.step]
+                weights = {str(reader.meta.get("weights_hash", "")), recipe.weights_hash}
+            if knobs == [turn for turn in recipe.knobs if turn[0] <= recipe.step] and len(weights - {""}) <= 1:
+                return info.id
+        return None
+
+    # Deleting --------------------------------------------------------------------------------------------------
+
+    def delete(self, run: str, *, forks: bool = False) -> Sequence[str]:
+        """Move a run to the trash, from which :meth:`restore` takes it back; returns the ids that went.
+
+        Args:
+            forks: its forks, which show its pictures, go with it; otherwise a run that has forks stays.
+
+        Raises:
+            HistoryError: no such run, it is being written, or it has forks.
             StorageError: no right to.
         """
-        path = self.path(run)
-        if schema.locked(path):
+        self.path(run)
+        below = [info.id for info in self.forks(run)]
+        if below and not forks:
+            many = "A fork shows" if len(below) == 1 else f"{len(below)} forks show"
+            raise HistoryError(f"{many} this run's pictures.", "Delete them first, or together with it.")
+        going = [*reversed(below), run]
+        if any(schema.locked(self.path(one)) for one in going):
             raise HistoryError("The run is still going on.", "Stop it first.")
-        try:
-            for companion in _COMPANIONS:
-                path.with_name(path.name + companion).unlink(missing_ok=True)
-        except OSError as error:
-            raise schema.storage_error(error) from error
+        for one in going:
+            self._move(self.path(one), self.trash_folder)
+        return going
 
-    def annotate(self, run: str, *, note: str | None = None, pinned: bool | None = None) -> None:
-        """Change the note or the pin of a run, running or not.
+    def restore(self, run: str) -> Sequence[str]:
+        """Take a run back out of the trash, with the ancestors that it needs; returns their ids.
 
         Raises:
-            HistoryError: no such run, or its file is damaged.
-            SpecError: a note over 2000 characters.
-            StorageError: no space or no right to write.
+            HistoryError: it is not in the trash, or there is a run of that id again.
         """
-        if note is not None and len(note) > MAX_NOTE:
-            raise SpecError("The note is too long.", f"Use at most {MAX_NOTE} characters.")
-        facts = {"note": note, "pinned": pinned}
-        with schema.translated(), schema.editing(self.path(run)) as connection:
-            connection.executemany(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-                [(key, json.dumps(value)) for key, value in facts.items() if value is not None],
-            )
+        if not is_id(run) or not (self.trash_folder / (run + SUFFIX)).is_file():
+            raise HistoryError("The run is not in the trash.", "It may have been removed for good.")
+        back: list[str] = []
+        while run and (path := self.trash_folder / (run + SUFFIX)).is_file():
+            info = runinfo.read(run, path, False, 0)
+            if (self.folder / path.name).exists():
+                raise HistoryError("There is a run of that id already.", "Delete that one first.")
+            self._move(path, self.folder)
+            back.append(run)
+            run = info.parent[0] if info.fork and info.parent else ""
+        return back
 
-    def pin(self, run: str, step: int) -> bool:
-        """Keep the pictures of ``step`` for good; ``False`` if they are not there."""
-        with schema.translated(), schema.editing(self.path(run)) as connection:
-            query = "UPDATE picture SET kept = ? WHERE step = ?"
-            return connection.execute(query, (schema.PINNED, step)).rowcount > 0
+    def trash(self) -> dict[str, int]:
+        """Bytes by id of the runs in the trash."""
+        return {run: at[1] + at[3] for run, (at, _) in sorted(_files(self.trash_folder).items())}
 
     def over_quota(self, limit: int | None = None) -> Sequence[RunInfo]:
         """The oldest runs, neither pinned nor running, without which the library would fit ``limit`` bytes.
 
-        Nothing is deleted here; ``limit`` is 4 GiB or the setting ``VIZCORE_LIBRARY_MIB``.
+        A run that has forks is named only after them.  Nothing is deleted here; ``limit`` is 4 GiB or the setting
+        ``VIZCORE_LIBRARY_MIB``.
         """
-        runs = self.list()
-        excess = sum(run.bytes for run in runs) - (library_limit() if limit is None else limit)
+        runs = {info.id: info for info in self.list()}
+        excess = sum(info.bytes for info in runs.values()) - (library_limit() if limit is None else limit)
+        below = Counter(info.parent[0] for info in runs.values() if info.fork and info.parent)
+        leaves = [run for run in runs if not below[run]]
+        heapq.heapify(leaves)
         chosen: list[RunInfo] = []
-        for run in reversed(runs):
-            if excess <= 0:
-                break
-            if not run.pinned and not run.active:
-                chosen.append(run)
-                excess -= run.bytes
+        while excess > 0 and leaves:
+            info = runs[heapq.heappop(leaves)]
+            if info.pinned or info.active:
+                continue
+            chosen.append(info)
+            excess -= info.bytes
+            if info.fork and info.parent and info.parent[0] in runs:
+                below[info.parent[0]] -= 1
+                if not below[info.parent[0]]:
+                    heapq.heappush(leaves, info.parent[0])
         return chosen
 
-    def _info(self, run: str, path: Path) -> RunInfo:
-        stamp = _stamp(path)
-        active = schema.locked(path)
-        key = (*stamp, int(active))
-        if run in self._seen and self._seen[run][0] == key:
-            return self._seen[run][1]
-        info = _read_info(run, path, active, stamp[1] + stamp[3])
-        self._seen[run] = key, info
+    def cleaning(self, limit: int | None = None) -> Cleaning:
+        """What :meth:`clean` would remove."""
+        limit = library_limit() if limit is None else limit
+        total = sum(info.bytes for info in self.list())
+        return Cleaning(self.trash(), [*self.over_quota(limit)], total, limit)
+
+    def clean(self, plan: Cleaning) -> None:
+        """Remove for good what ``plan`` names: the trash, and the runs over the limit, unless they run by now.
+
+        Raises:
+            StorageError: no right to.
+        """
+        for run in plan.trash:
+            _remove(self.trash_folder / (run + SUFFIX))
+        going = {info.id for info in plan.runs}
+        needed = {info.parent[0] for info in self.list() if info.fork and info.parent and info.id not in going}
+        for run in going - needed:
+            path = self.folder / (run + SUFFIX)
+            if not schema.locked(path):
+                _remove(path)
+
+    def _move(self, path: Path, folder: Path) -> None:
+        """Move a run file, whole: what is in its log goes into it first."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with schema.translated():
+                connection = schema.connect(path, "rw")
+                try:
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    connection.close()
+        except HistoryError:
+            pass  # a damaged file can be thrown away, too
+        except OSError as error:
+            raise schema.storage_error(error) from error
+        try:
+            for companion in _COMPANIONS:
+                source = path.with_name(path.name + companion)
+                if source.exists():
+                    source.replace(folder / source.name)
+        except OSError as error:
+            raise StorageError("The run could not be moved.", "Check the permissions of the run library.") from error
+
+    def _info(self, run: str, path: Path, at: runinfo.Stamp, active: bool) -> RunInfo:
+        seen = self._seen.get(run)
+        if seen is not None and seen[0] == at and seen[1].active == active:
+            return seen[1]
+        info = runinfo.read(run, path, active, at[1] + at[3])
+        self._seen[run] = at, info
         return info
 
 
-def _stamp(path: Path) -> tuple[int, int, int, int]:
-    """Time and size of the file and of its write-ahead log: they change with each commit."""
-    main = path.stat()
-    log = path.with_name(path.name + "-wal")
-    tail = log.stat() if log.exists() else None
-    return main.st_mtime_ns, main.st_size, tail.st_mtime_ns if tail else 0, tail.st_size if tail else 0
+def new_id() -> str:
+    """An id that no run has: the time, and 24 random bits."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def _read_info(run: str, path: Path, active: bool, size: int) -> RunInfo:
-    """Facts and counts only: no picture is touched."""
-    with schema.translated():
-        connection = schema.connect(path, "ro")
-        try:
-            meta = dict(connection.execute("SELECT key, value FROM meta"))
-            (newest,) = connection.execute("SELECT coalesce(max(step), 0) FROM step").fetchone()
-        except sqlite3.Error as error:
-            raise schema.damaged() from error
-        finally:
-            connection.close()
+def no_such_run() -> HistoryError:
+    """The one answer to a malformed and an unknown id."""
+    return HistoryError("There is no such run.", "See the list of runs.")
+
+
+def _files(folder: Path) -> dict[str, tuple[runinfo.Stamp, bool]]:
+    """Of every run file: its stamp, and whether it has the mark of a writer (living or not)."""
     try:
-        facts = {key: json.loads(value) for key, value in meta.items()}
-        spec = specs.from_dict(facts["spec"])
-        state = str(facts["state"]["state"])
-        parent = facts.get("parent")
-        return RunInfo(
-            run, spec.model, spec.layer, spec.channels, int(newest),
-            "interrupted" if state in UNFINISHED and not active else state,
-            size, (str(parent[0]), int(parent[1])) if parent else None, str(facts["created"]), spec.preset, spec.size,
-            str(facts.get("note", "")), bool(facts.get("pinned", False)), active,
-        )  # fmt: skip
-    except (ValueError, KeyError, TypeError, IndexError, SpecError) as error:
-        raise schema.damaged() from error
+        entries = {entry.name: entry for entry in os.scandir(folder)}
+    except OSError:
+        return {}
+    found = {}
+    for name, entry in entries.items():
+        if not name.endswith(SUFFIX) or not is_id(name[: -len(SUFFIX)]):
+            continue
+        try:
+            main = entry.stat()
+            log = entries[name + "-wal"].stat() if name + "-wal" in entries else None
+        except OSError:
+            continue  # gone in the meantime
+        at = (main.st_mtime_ns, main.st_size, log.st_mtime_ns if log else 0, log.st_size if log else 0)
+        found[name[: -len(SUFFIX)]] = at, name + "-lock" in entries
+    return found
 
 
-UNFINISHED = frozenset({"loading", "running", "resting"})
-"""States that only a living writer can be in; a file that says so without one was interrupted."""
+def _remove(path: Path) -> None:
+    try:
+        for companion in _COMPANIONS:
+            path.with_name(path.name + companion).unlink(missing_ok=True)
+    except OSError as error:
+        raise schema.storage_error(error) from error
+
+
+def _note_pin(path: Path, step: int, note: str | None) -> bool:
+    """Write down the note of a pin, or take it away; whether there was one."""
+    with schema.translated(), schema.editing(path) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'pins'").fetchone()
+        pins = json.loads(row[0]) if row else {}
+        before = pins.pop(str(step), None)
+        if note is not None:
+            pins[str(step)] = note
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('pins', ?)", (json.dumps(pins),))
+    return before is not None
+
+
+def pins(reader: RunReader) -> dict[int, str]:
+    """The pinned steps of a run and their notes, the ancestors' too."""
+    above = reader.parent
+    found = {step: note for step, note in (pins(above) if above else {}).items() if step < reader.root}
+    own = reader.meta.get("pins") or {}
+    return dict(sorted({**found, **{int(step): str(note) for step, note in own.items()}}.items()))
