@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vizcore import runs, spec as specs
+from vizcore import runs
+from vizcore import spec as specs
 from vizcore.errors import HistoryError, SpecError
 from vizcore.export import Recipe
 from vizcore.runs import Library
