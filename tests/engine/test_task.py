@@ -66,7 +66,7 @@ def bench(told: list[RunState], tmp_path: Any, monkeypatch: pytest.MonkeyPatch) 
 
 def begin(bench: Bench, **values: object) -> Task:
     network: Any = SimpleNamespace(card=SimpleNamespace(weights_hash="0"))
-    return Task.begin(tiny(**values), network, bench, None)
+    return Task.begin(tiny(**values), network, bench)
 
 
 def play(task: Task, turns: int = 500) -> None:
