@@ -7,9 +7,8 @@ from bokeh.model import DataModel
 
 
 class Flow(DataModel):
-    """Credit of the picture stream: Python counts what it sent, the page what it has painted."""
+    """Credit of the picture stream: the number of the last update that the page has painted."""
 
-    sent = Int(default=0)
     ack = Int(default=0)
 
 

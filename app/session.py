@@ -336,9 +336,9 @@ def open_page(doc: Document, hub: Hub, clock: Callable[[], float] = time.monoton
 def _attach(doc: Document, page: Page) -> None:
     """The calls into the page's own script; a page without it still acknowledges."""
     live, flow, state = page.stream.live, page.stream.flow, page.state
-    flow.js_on_change("sent", CustomJS(args={"live": live, "flow": flow}, code="""
+    live.js_on_change("data", CustomJS(args={"live": live, "flow": flow}, code="""
         if (window.vizcore?.update) window.vizcore.update(live, flow)
-        else requestAnimationFrame(() => requestAnimationFrame(() => { flow.ack = flow.sent }))
+        else requestAnimationFrame(() => requestAnimationFrame(() => { flow.ack = live.get_column("sent")[0] }))
     """))  # fmt: skip
     for name in PROPERTIES:
         state.js_on_change(name, CustomJS(args={"page": state}, code=f"window.vizcore?.page?.('{name}', page.{name})"))

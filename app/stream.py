@@ -65,6 +65,7 @@ class Stream:
         self.live = ColumnDataSource({"packed": [np.zeros(0, np.uint8)], "run": [""], "sent": [0]}, name="live")
         self.flow = Flow(name="flow")
         self.gate = Gate(clock)
+        self.sent = 0  # updates; the number travels with the pictures, as one message costs less than two
         self._shown: tuple[str, int] | None = None
         self._clock = clock
         self._times: deque[float] = deque(maxlen=64)
@@ -78,7 +79,7 @@ class Stream:
     def open(self) -> None:
         """The page is there: full credit, and the newest frame goes again."""
         self._shown = None
-        self.gate.open(self.flow.sent)
+        self.gate.open(self.sent)
 
     def forget(self) -> None:
         """The next frame goes even if its step was sent before."""
@@ -95,10 +96,9 @@ class Stream:
         if not frames:
             return False
         packed = np.frombuffer(pack(step, frames), np.uint8)
-        number = self.flow.sent + 1
-        self.live.data = {"packed": [packed], "run": [run], "sent": [number]}
-        self.flow.sent = number  # after the data: the messages keep their order
-        self.gate.sent(number)
+        self.sent += 1
+        self.live.data = {"packed": [packed], "run": [run], "sent": [self.sent]}
+        self.gate.sent(self.sent)
         self._times.append(self._clock())
         self._shown = (run, step)
         return True

@@ -101,13 +101,13 @@ class Viewer:
         if kind != "PATCH-DOC":
             return
         for event in content["events"]:
+            if event.get("kind") == "ColumnDataChanged" and event["model"]["id"] == self._ids["live"]:
+                self.updates.append(time.perf_counter())
+                self._set("flow", "ack", dict(event["data"]["entries"])["sent"][0])
             if event.get("kind") != "ModelChanged":
                 continue
             target, attribute = event["model"]["id"], event["attr"]
-            if target == self._ids.get("flow") and attribute == "sent":
-                self.updates.append(time.perf_counter())
-                self._set("flow", "ack", event["new"])
-            elif target == self._ids.get("page"):
+            if target == self._ids.get("page"):
                 self.page[attribute] = event["new"]
                 if attribute == "status" and event["new"]:
                     self.status = json.loads(event["new"])

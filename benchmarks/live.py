@@ -110,10 +110,12 @@ def page(repeats: int = 3) -> list[Result]:
 
 BARE = """
 import sys, time
+from vizcore.memory import keep_freed
 from vizcore.zoo.load import load
 from vizcore.ascent import ascend
 from vizcore.spec import build
 spec = build("{model}", "{layer}", "{filters}", size={size}, steps=8000)
+keep_freed()
 run = ascend(spec, load("{model}"), keep=lambda step: False)
 for _ in range(20): next(run)
 begin = time.perf_counter(); count = 0

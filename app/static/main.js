@@ -95,7 +95,7 @@ function takeShown(shown) {
 
 /** A live frame: decoded and drawn unless a newer one comes first, then acknowledged. */
 async function update(source, flow) {
-  const sent = flow.sent
+  const sent = source.get_column("sent")?.[0] ?? 0
   try {
     const run = source.get_column("run")?.[0]
     const packed = source.get_column("packed")?.[0]

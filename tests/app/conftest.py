@@ -73,7 +73,7 @@ class Visit:
                 self.engine.flush()
             self.clock.pass_(0.03)
             self.page.tick()
-            self.page.stream.flow.ack = self.page.stream.flow.sent
+            self.page.stream.flow.ack = self.page.stream.sent
         return self
 
     def told(self, name: str) -> Any:

@@ -321,14 +321,14 @@ def test_a_hidden_page_lets_its_run_rest(visit: Make) -> None:
     here = visit().arrive()
     here.ask("viewing", on=False)
     here.go()
-    sent = here.page.stream.flow.sent
+    sent = here.page.stream.sent
     assert here.told("status")["state"] == "resting"
     here.go(3.0, turns=5)
-    assert here.page.stream.flow.sent == sent
+    assert here.page.stream.sent == sent
     here.ask("viewing", on=True)
     here.go(turns=3)
     assert here.told("status")["state"] == "running"
-    assert here.page.stream.flow.sent > sent
+    assert here.page.stream.sent > sent
 
 
 def test_a_lost_connection_sets_a_flag_and_the_next_tick_lets_go(visit: Make) -> None:

@@ -102,7 +102,9 @@ def render(order: Order, setting: Setting) -> console.Result:
 
     from vizcore.ascent import ascend
     from vizcore.engine import devices
+    from vizcore.memory import keep_freed
 
+    keep_freed()
     device = devices.choose(setting.device)
     writable(setting.out)
     devices.set_threads(setting.exact)

@@ -19,7 +19,7 @@ ACTIVE = ("loading", "running", "resting")
 """States of a run that goes on when somebody looks; these are taken up again when the child was killed."""
 
 GRACE = 2.0  # seconds without a viewer after which a run rests
-STATUS_EVERY = 0.1  # seconds between two states of a run that only count its steps
+STATUS_EVERY = 0.25  # seconds between two states of a run that only count its steps
 
 BEGINNING = b"-"  # stands for a run that has no name yet where the child notes whose step it computes
 

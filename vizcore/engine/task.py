@@ -398,7 +398,7 @@ class Task:
             self._writer.set_state(self.state, seconds=round(self.seconds, 3), **error)
 
     def publish(self, now: bool = False) -> None:
-        """Tell the state: at most ten times a second while only steps are counted."""
+        """Tell the state: at most four times a second while only steps are counted."""
         clock = time.monotonic()
         if not now and clock - self._told < STATUS_EVERY:
             return

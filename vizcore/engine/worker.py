@@ -26,6 +26,7 @@ from vizcore.engine.scheduler import Scheduler
 from vizcore.engine.task import Bench, Task
 from vizcore.errors import EngineError, HistoryError, VizcoreError
 from vizcore.history import RunReader, decode
+from vizcore.memory import give_back
 from vizcore.params import Value
 from vizcore.replay import Branch
 from vizcore.runs import Library
@@ -84,6 +85,8 @@ class Worker:
         try:
             while not self._closing:
                 self._round()
+        except Exception:
+            log.exception("the engine ends")
         finally:
             for task in self._tasks.values():
                 self._guarded(task.release)
@@ -175,6 +178,7 @@ class Worker:
         if self._bench.device == "cuda":
             gc.collect()
             torch.cuda.empty_cache()
+        give_back()
 
     def _let_go(self) -> None:
         """Release the runs that have idled longest when too many hold memory."""
