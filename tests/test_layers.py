@@ -10,7 +10,16 @@ from torch import nn
 from torchvision import models as tv
 
 from vizcore.errors import LayerError, SpecError
-from vizcore.layers import Cut, check_channels_of, find_layer, kind_of, list_layers, natural_key, search
+from vizcore.layers import (
+    Cut,
+    check_channels_of,
+    find_layer,
+    find_views,
+    kind_of,
+    list_layers,
+    natural_key,
+    search,
+)
 from vizcore.zoo.card import Card
 from vizcore.zoo.load import Network, load
 
@@ -339,3 +348,55 @@ def test_the_cut_works_in_other_formats() -> None:
     module = module.to(memory_format=torch.channels_last)
     last = Cut(module, ["conv2"])(x.contiguous(memory_format=torch.channels_last))["conv2"]
     torch.testing.assert_close(last, plain)
+
+
+@pytest.mark.parametrize(("path", "wanted"), [
+    # 3b at 224 px: the 1x1 branch, the 3x3 branch, torchvision's "5x5" branch that is 3x3, and the pooled branch
+    ("inception3b", {(0, 128): 43, (128, 320): 59, (320, 416): 59, (416, 480): 59}),
+    ("inception3a", {(0, 64): 27, (64, 192): 43, (192, 224): 43, (224, 256): 43}),
+    ("maxpool3", {(0, 128): 59, (128, 480): 75}),
+])  # fmt: skip
+def test_channels_of_a_concatenation_see_their_own_branch(
+    hollow: dict[str, Network], path: str, wanted: dict[tuple[int, int], int]
+) -> None:
+    views = find_views(hollow["googlenet"], path)
+    layer = find_layer(hollow["googlenet"], path)
+    assert len(views) == layer.channels
+    for (first, last), extent in wanted.items():
+        assert {view[0].extent for view in views[first:last] if view} == {extent}
+    assert max(view[0].extent for view in views if view) == layer.receptive_field
+
+
+def test_each_channel_of_a_toy_sees_what_its_gradient_says() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.far = nn.Conv2d(3, 2, 3, stride=2), nn.Conv2d(2, 2, 5, padding=2)
+            self.pool, self.norm, self.act = nn.AvgPool2d(3, 2), nn.BatchNorm2d(4), nn.ReLU(inplace=True)
+            self.add, self.mix = nn.Identity(), nn.Conv2d(4, 3, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.stem(x)
+            y = self.pool(self.act(self.norm(torch.cat([x, self.far(x)], 1))))
+            return self.mix(self.add(y + torch.cat([y[:, 2:], y[:, :2]], 1)))  # type: ignore[no-any-return]
+
+    module, size = Branches().eval(), 65
+    net = network(module, size)
+    for path in ("pool", "add", "mix"):
+        views = find_views(net, path)
+        for channel, view in enumerate(views):
+            assert view is not None
+            copied = copy.deepcopy(module).double()
+            for parameter in copied.parameters():
+                nn.init.constant_(parameter, 0.1)
+            x = torch.ones(1, 3, size, size, dtype=torch.double, requires_grad=True)
+            out = Cut(copied, [path])(x)[path]
+            middle = out.shape[-1] // 2
+            out[0, channel, middle, middle].backward()
+            assert x.grad is not None
+            rows = x.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+            first = view[0].first + view[0].stride * middle
+            assert first <= int(rows[0])
+            assert int(rows[-1]) <= first + view[0].extent - 1
+            if path != "add":  # behind slices of channels, the larger field is given
+                assert (int(rows[0]), int(rows[-1])) == (first, first + view[0].extent - 1)

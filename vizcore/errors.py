@@ -10,6 +10,7 @@
     ├── HistoryError             a run file that is missing, damaged, foreign or newer
     ├── StorageError             no space or no right to write
     ├── ExportError              a picture or recipe that cannot be written or read
+    ├── PictureError             a picture, folder or video of the user that cannot be looked at
     └── EngineError              the engine is gone, out of memory, or refused a command
 """
 
@@ -73,14 +74,19 @@ class ExportError(VizcoreError):
     """A picture or recipe that cannot be written or read."""
 
 
+class PictureError(VizcoreError):
+    """A picture, folder, data set or video of the user that cannot be looked at."""
+
+
 class EngineError(VizcoreError):
     """The engine is gone, out of memory, or refused a command."""
 
 
-_BY_KIND = {
-    cls.__name__: cls
-    for cls in (SpecError, ModelError, DownloadError, LayerError, HistoryError, StorageError, ExportError, EngineError)
-}
+_KINDS = (
+    SpecError, ModelError, DownloadError, LayerError, HistoryError, StorageError, ExportError, PictureError,
+    EngineError,
+)  # fmt: skip
+_BY_KIND = {cls.__name__: cls for cls in _KINDS}
 
 
 def from_dict(data: dict[str, str]) -> VizcoreError:

@@ -8,6 +8,8 @@ Each tensor of a forward pass carries the interval of input pixels that its posi
 
 and where branches meet, the interval is the hull of theirs.  This follows the operations themselves, so it needs no
 trace of the code, and it is exact for any graph of them.  What mixes all positions sees the whole picture.
+
+A concatenation has channels that see differently; they are followed one by one until something mixes them.
 """
 
 from __future__ import annotations
@@ -67,12 +69,18 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, x: torch.Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._fields: Any = WeakTensorKeyDictionary()
+        self._channels: Any = WeakTensorKeyDictionary()  # a field for each channel, behind concatenations
         self._fields[x] = Field((2, 3), (View(), View()))
 
     def field(self, tensor: torch.Tensor) -> Field:
         """What ``tensor`` sees; all of the picture if nothing is known about it."""
         found: Field = self._fields.get(tensor, WHOLE)
         return found
+
+    def channels(self, tensor: torch.Tensor) -> tuple[Field, ...]:
+        """What each channel of ``tensor`` ``[N, C, ...]`` sees."""
+        found: tuple[Field, ...] | None = self._channels.get(tensor)
+        return (self.field(tensor),) * tensor.shape[1] if found is None else found
 
     def __torch_dispatch__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -82,8 +90,25 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if inputs:
             for index, result in enumerate(_tensors(out)):
                 if index == 0 or func._opname in _MANY:
-                    self._fields[result] = _behind(func._opname.rstrip("_"), args, inputs, result)
+                    name = func._opname.rstrip("_")
+                    self._fields[result] = _behind(name, args, inputs, result)
+                    self._follow(name, args, [tensor for tensor, _ in inputs], result)
         return out
+
+    def _follow(self, name: str, args: Sequence[Any], inputs: list[torch.Tensor], out: torch.Tensor) -> None:
+        """Note what each channel of ``out`` sees, where that differs and is known."""
+        if out.dim() != 4 or self._fields[out].axes != (2, 3):
+            return
+        if name == "cat" and (args[1] if len(args) > 1 else 0) % 4 == 1:
+            self._channels[out] = tuple(field for tensor in _tensors(args[0]) for field in self.channels(tensor))
+        elif (
+            name in _APART
+            and any(tensor in self._channels for tensor in inputs)
+            and all(tensor.dim() == 4 and tensor.shape[1] == out.shape[1] for tensor in inputs)
+        ):
+            rows = list(zip(*(self.channels(tensor) for tensor in inputs), strict=True))
+            known = {row: _behind(name, args, list(zip(inputs, row, strict=True)), out) for row in set(rows)}
+            self._channels[out] = tuple(known[row] for row in rows)
 
 
 def _tensors(values: Any) -> list[torch.Tensor]:
@@ -249,6 +274,7 @@ _RULES: Mapping[str, Rule] = {
     "unsqueeze": _unsqueeze,
 }
 _MANY = ("split", "split_with_sizes", "chunk", "unbind")
+_POOLS = ("max_pool2d", "max_pool2d_with_indices", "avg_pool2d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d")
 _POINTWISE = frozenset(
     (
         "relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "prelu", "_prelu_kernel",
@@ -262,3 +288,6 @@ _POINTWISE = frozenset(
     )
 )  # fmt: skip
 """Operations that look at no other position.  Batch norm is one because it is only traced in evaluation mode."""
+_APART = (_POINTWISE - {"cat", "stack", "split", "split_with_sizes", "chunk", "slice", "channel_shuffle",
+                        "native_channel_shuffle"}) | frozenset(_POOLS) | {"constant_pad_nd"}  # fmt: skip
+"""Operations that leave channels apart."""

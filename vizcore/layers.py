@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vizcore.errors import LayerError, SpecError
-from vizcore.fields import Field, Tracer
+from vizcore.fields import Field, Tracer, View
 from vizcore.zoo.load import Network
 
 _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
@@ -74,8 +74,16 @@ def list_layers(network: Network, size: int | None = None) -> list[Layer]:
     Raises:
         SpecError: the network does not take pictures of this size.
     """
-    layers = _trace(network, size or network.card.size, None)
-    return sorted(layers.values(), key=lambda layer: natural_key(layer.path))
+    return sorted(list_in_order(network, size), key=lambda layer: natural_key(layer.path))
+
+
+def list_in_order(network: Network, size: int | None = None, until: str | None = None) -> list[Layer]:
+    """As :func:`list_layers`, in the order in which a forward pass leaves them: a block comes after its parts.
+
+    Args:
+        until: leave out what comes after this layer.
+    """
+    return list(_trace(network, size or network.card.size, until or None).values())
 
 
 def find_layer(network: Network, path: str, size: int | None = None) -> Layer:
@@ -93,6 +101,25 @@ def find_layer(network: Network, path: str, size: int | None = None) -> Layer:
             f"The layer {path} has no channels to look at.", "Choose a convolution, a ReLU, a block or a linear layer."
         )
     return layers[path]
+
+
+Views = tuple[View, View]
+
+
+def find_views(network: Network, path: str, size: int | None = None) -> list[Views | None]:
+    """What each channel of a layer sees along height and width; None for all of the picture.
+
+    The branches of a concatenation see differently: a channel's own view may be smaller than the layer's.
+
+    Raises:
+        LayerError, SpecError: as :func:`find_layer`.
+    """
+    layer = find_layer(network, path, size)
+    if layer.receptive_field is None:
+        return [None] * layer.channels
+    views: list[Views | None] = []
+    _run(network, size or network.card.size, path, views)
+    return views
 
 
 def check_channels_of(layer: Layer, channels: Iterable[int]) -> None:
@@ -220,22 +247,28 @@ def _smallest(network: Network, failed: int, until: str | None) -> int | None:
     return high
 
 
-def _run(network: Network, size: int, until: str | None) -> dict[str, Layer]:
-    """Look at the layers on the meta device, where nothing is computed; if the network cannot do that, compute."""
+def _run(network: Network, size: int, until: str | None, views: list[Views | None] | None = None) -> dict[str, Layer]:
+    """Look at the layers on the meta device, where nothing is computed; if the network cannot do that, compute.
+
+    ``views`` is filled with what each channel of the layer ``until`` sees.
+    """
     module = network.module
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     shape = (1, network.card.channels, size, size)
     try:
         hollow = {name: value.to("meta") for name, value in state.items()}
         x = torch.zeros(shape, device="meta")
-        return _pass(module, x, until, lambda: torch.func.functional_call(module, hollow, (x,)))
+        return _pass(module, x, until, views, lambda: torch.func.functional_call(module, hollow, (x,)))
     except Exception:
         like = next(iter(state.values()), torch.zeros(()))
         x = torch.zeros(shape, device=like.device)
-        return _pass(module, x, until, lambda: module(x))
+        return _pass(module, x, until, views, lambda: module(x))
 
 
-def _pass(module: nn.Module, x: torch.Tensor, until: str | None, forward: Callable[[], object]) -> dict[str, Layer]:
+def _pass(
+    module: nn.Module, x: torch.Tensor, until: str | None, views: list[Views | None] | None,
+    forward: Callable[[], object],
+) -> dict[str, Layer]:  # fmt: skip
     """Run ``forward`` on ``x`` and describe the layers that it goes through, up to ``until``."""
     found: dict[str, Layer] = {}
     tracer = Tracer(x)
@@ -246,6 +279,8 @@ def _pass(module: nn.Module, x: torch.Tensor, until: str | None, forward: Callab
             if layer is not None:
                 found[path] = layer
         if path == until:
+            if views is not None:
+                views[:] = [field.views for field in tracer.channels(output)]
             raise _Stop
 
     handles = []

@@ -36,7 +36,7 @@ ENVIRONMENT = {
 
 def reference() -> str:
     """The whole page, in Markdown."""
-    parts = [HEAD, *(_group(group) for group in GROUPS), _presets(), _commands(), _environment()]
+    parts = [HEAD, *(_group(group) for group in GROUPS), _presets(), _methods(), _commands(), _environment()]
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
@@ -60,6 +60,17 @@ def _presets() -> str:
     ]
     note = "Papers 1 to 4 are the four regularizations of Yosinski et al. 2015, table 1.\n"
     return "## Presets\n\n" + note + "\n" + _table(("preset", "what it is", "what differs from the defaults"), rows)
+
+
+def _methods() -> str:
+    from vizcore.look.attribution import METHODS
+
+    note = (
+        "For `vizcore look --method`, besides `activations` (the maps of a layer), `strip` (all layers at a glance) "
+        "and `all`.\nA method that a network does not support says why.\n"
+    )
+    rows = [(f"`{name}`", m.label, m.help, m.paper) for name, m in METHODS.items()]
+    return "## Methods of looking\n\n" + note + "\n" + _table(("method", "label", "what it shows", "source"), rows)
 
 
 def _commands() -> str:

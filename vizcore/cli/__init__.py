@@ -6,6 +6,8 @@
     commands   what the commands take, and models, layers, runs
     flags      a flag for every parameter of a spec, made from its metadata
     render     vizcore render: from a spec to pictures on disk
+    looking    what look, top and weights take; the modules of these names carry them out
+    arguments  arguments that several commands share
     console    results and errors, as text for people or as one JSON object for machines
 """
 

@@ -10,20 +10,12 @@ import typer
 from rich.console import Group, RenderableType
 
 import vizcore
-from vizcore.cli import console
+from vizcore.cli import console, looking
+from vizcore.cli.arguments import Arch, Json, Model
 from vizcore.cli.console import Result
 from vizcore.cli.flags import chosen, with_parameters
 from vizcore.errors import SpecError
 from vizcore.spec import format_channels, to_dict
-
-MODEL_HELP = (
-    "A bundled or torchvision network (see vizcore models), timm:NAME, a weights file with --arch, "
-    "or package.module:factory, which runs your code."
-)
-
-Model = Annotated[str, typer.Argument(help=MODEL_HELP, show_default=False)]
-Arch = Annotated[str | None, typer.Option(metavar="NAME", help="The architecture of a weights file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 app = typer.Typer(
     name="vizcore",
@@ -130,6 +122,11 @@ def render(
     values = chosen(knobs or [], parameters)
     order = job.Order(model, layer, channels, preset, objective, arch, values)
     return job.render(order, job.Setting(out, exact, keep, threads, device))
+
+
+app.command()(looking.look)
+app.command()(looking.top)
+app.command()(looking.weights)
 
 
 @runs.command("list")

@@ -1,0 +1,108 @@
+"""Does a heat map depend on what the network has learnt?  (Adebayo et al. 2018, arXiv:1810.03292)
+
+The layers are given new random weights one after the other, from the unit down to the first, and after each step the
+map is made again.  A method that explains the network must lose its likeness to the first map; one that only finds the
+edges of the picture keeps it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from vizcore.errors import LayerError
+from vizcore.layers import Cut
+from vizcore.look.attribution import attribute
+from vizcore.look.pictures import Picture
+from vizcore.look.ranks import spearman
+from vizcore.look.units import Unit, tensor
+from vizcore.zoo.load import Network
+
+MOST = 10  # points of the curve; deeper networks are randomised several layers at a time
+
+WARNING = {
+    "input-gradient": "Dark pixels stay dark whatever the network does, so that this curve stays high by itself.",
+    "ig": "Dark pixels stay dark whatever the network does, so that this curve stays high by itself.",
+}
+"""What a method's curve must be read with."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the curve: which layers are random, from the top down to ``layer``, and the rank correlations.
+
+    Args:
+        absolute: of magnitudes, summed over colours; ``signed``: of the values.
+        failed: why the method gave no map any more; the correlations are 0 then.
+    """
+
+    layer: str
+    absolute: float
+    signed: float
+    failed: str = ""
+
+
+def cascade(
+    network: Network, picture: Picture, unit: Unit, method: str, size: int | None = None, *, seed: int = 0,
+    most: int = MOST,
+) -> Iterator[Point]:  # fmt: skip
+    """The curve, point by point; the first, before anything is random, is 1.
+
+    The network itself is not touched.
+
+    Raises:
+        LayerError, SpecError: as :func:`attribute`, for the network as it is.
+    """
+    first = attribute(network, picture, unit, method, size).values
+    yield Point("", 1.0, 1.0)
+    own = Network(replace(network.card), copy.deepcopy(network.module))
+    parts = dict(own.module.named_modules())
+    paths = _learnt(own, picture, unit, size)
+    stops = set(np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)).tolist())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = torch.random.get_rng_state()
+    for count, path in enumerate(paths):
+        with torch.random.fork_rng(devices=[]):
+            torch.random.set_rng_state(state)
+            parts[path].reset_parameters()
+            state = torch.random.get_rng_state()
+        parts[path].requires_grad_(False)
+        if count in stops:
+            try:
+                now = attribute(own, picture, unit, method, size).values
+            except LayerError as error:  # relevance that is not conserved with random weights
+                yield Point(path, 0.0, 0.0, error.message)
+                continue
+            absolute = spearman(np.abs(first).sum(0), np.abs(now).sum(0))
+            yield Point(path, absolute, spearman(first, now))
+
+
+def _learnt(network: Network, picture: Picture, unit: Unit, size: int | None) -> list[str]:
+    """The layers with weights that a pass to the unit goes through, the last one first."""
+    found: list[str] = []
+    handles = [
+        part.register_forward_hook(lambda _m, _i, _o, path=path: found.append(path))
+        for path, part in network.module.named_modules()
+        if hasattr(part, "reset_parameters") and next(part.parameters(recurse=False), None) is not None
+    ]
+    try:
+        with torch.no_grad():
+            Cut(network.module, [unit.layer])(tensor(network, picture, size=size))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if unit.layer and _has_weights(network.module.get_submodule(unit.layer)) and unit.layer not in found:
+        found.append(unit.layer)  # the cut ends the pass before later hooks of its own layer
+    if not found:
+        raise LayerError("There are no weights before this unit.", "Choose a deeper layer.")
+    return list(dict.fromkeys(reversed(found)))
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return hasattr(module, "reset_parameters")

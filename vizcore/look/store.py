@@ -1,0 +1,71 @@
+"""Records of tallies on disk, each in a file named by all that it depends on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import platformdirs
+
+from vizcore.errors import ExportError
+from vizcore.export import write_atomically
+from vizcore.zoo.card import Card
+
+if TYPE_CHECKING:
+    from vizcore.look.patches import Record
+
+_FORM = 1  # of the file; another one is not read
+_PLAIN = ("low", "high", "total", "done", "skipped", "broken")
+
+
+def folder() -> Path:
+    """Where records lie: ``$VIZCORE_HOME/patches``, or the user's cache folder of the platform."""
+    home = os.environ.get("VIZCORE_HOME")
+    root = Path(home).expanduser() if home else platformdirs.user_cache_path("vizcore", appauthor=False)
+    return root / "patches"
+
+
+def key(card: Card, layer: str, size: int, fingerprint: str) -> str:
+    """The name of a record: a hash of the weights, the layer, the data and how pictures are prepared."""
+    facts = [_FORM, card.weights_hash or card.name, layer, size, card.channels, card.mean, card.std, fingerprint]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def save(name: str, record: Record) -> None:
+    """Write a record, whole or not at all; a disk that refuses only costs the cache."""
+    arrays: dict[str, Any] = {name: value for name, value in vars(record).items() if isinstance(value, np.ndarray)}
+    plain = json.dumps({name: getattr(record, name) for name in _PLAIN})
+    stream = io.BytesIO()
+    arrays["plain"] = np.frombuffer(plain.encode(), np.uint8)
+    np.savez(stream, **arrays)
+    with contextlib.suppress(OSError, ExportError):
+        folder().mkdir(parents=True, exist_ok=True)
+        write_atomically(folder() / f"{name}.npz", stream.getvalue())
+
+
+def load(name: str, channels: int, classes: int) -> Record | None:
+    """The record of that name; None if there is none, or one that cannot be used."""
+    from vizcore.look.patches import Record
+
+    blank = Record.empty(channels, classes)
+    try:
+        with np.load(folder() / f"{name}.npz", allow_pickle=False) as data:
+            for field, value in vars(blank).items():
+                if isinstance(value, np.ndarray):
+                    found = data[field]
+                    if found.shape != value.shape or found.dtype != value.dtype:
+                        return None
+                    setattr(blank, field, found)
+            for field, value in json.loads(data["plain"].tobytes()).items():
+                if field in _PLAIN:
+                    setattr(blank, field, value)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return blank
