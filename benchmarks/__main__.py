@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import live, render, step
+from benchmarks import live, look, render, step
 from benchmarks.report import Result, save
 
 SUITES: dict[str, Callable[[], list[Result]]] = {
     "render": render.render,
     "step": step.step,
+    "look": look.look,
     "overhead": live.overhead,
     "page": live.page,
     "soak": live.soak,

@@ -14,7 +14,6 @@ from vizcore.look import display
 from vizcore.look.activations import Looker, classes_of, strip
 from vizcore.look.units import tensor
 
-
 LAYERS = [("resnet18", "layer2"), ("alexnet", "features.6"), ("googlenet", "inception4a")]
 
 

@@ -47,7 +47,8 @@ def colours(values: NDArray[Any], table: str) -> Picture:
     ramp = np.linspace(0, 1, 256)
     lookup = np.stack([np.interp(ramp, np.linspace(0, 1, len(points)), points[:, i]) for i in range(3)], -1)
     index = (np.nan_to_num(values).clip(0, 1) * 255 + 0.5).astype(np.uint8)
-    return lookup.round().astype(np.uint8)[index]
+    found: Picture = lookup.round().astype(np.uint8)[index]
+    return found
 
 
 def maps(values: Values, mode: MapMode = "gray", shared: bool = True) -> Picture:
