@@ -114,7 +114,7 @@ def tops(network: Network) -> Iterator[tuple[str, str, Picture]]:
     record = tally.run()
     strong = np.argsort(-record.values[:, 8])[[0, 3, 6]]
     for channel in strong.tolist():
-        text = f"Over {len(tally.collection):,} pictures of Imagenette (80 px, at 224); below each its activation and class."
+        text = f"Over {len(tally.collection):,} pictures of Imagenette (80 px, at 224), with activation and class."
         yield f"Top patches of {LAYER}, filter {channel}", text, sheets.patches(patches(tally, channel))
 
 
