@@ -112,9 +112,22 @@ def test_depths_are_comparable() -> None:
         compare.at_depth(tiny(), "deep")
 
 
+class Attentive(nn.Module):
+    """It has attention somewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.attention = nn.Conv2d(3, 4, 3), nn.MultiheadAttention(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.conv(x).flatten(2).transpose(1, 2)
+        return self.attention(tokens, tokens, tokens)[0].mean(1)  # type: ignore[no-any-return]
+
+
 def test_networks_answer_beside_each_other_or_say_why_not() -> None:
-    attention = plain(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.MultiheadAttention(4, 1)))
-    found = compare.side_by_side([tiny(), attention, nets.random("alexnet", 64)], nets.picture(), "deconv", "first")
+    found = compare.side_by_side(
+        [tiny(), plain(Attentive()), nets.random("alexnet", 64)], nets.picture(), "deconv", "first"
+    )
     assert [column.attribution is not None for column in found] == [True, False, True]
     assert "attention" in found[1].reason
     assert found[0].unit is not None

@@ -67,7 +67,7 @@ def maps(values: Values, mode: MapMode = "gray", shared: bool = True) -> Picture
     if mode == "diverging":
         return colours(values / _highest(np.abs(values), shared) / 2 + 0.5, "diverging")
     if mode == "blurred":
-        values = np.stack([_blur(np.abs(one)) for one in values])
+        values = _blur(np.abs(values))
     low = values.min() if shared else values.min((1, 2), keepdims=True)
     return colours((values - low) / _highest(values - low, shared), "viridis")
 
@@ -174,17 +174,19 @@ def _bytes(values: NDArray[Any]) -> Picture:
 
 
 def _blur(values: Values) -> Values:
-    return _boxes(values.astype(np.float32), max(0.5, BLUR * max(values.shape)))
+    """A Gaussian blur of ``[..., H, W]``, with the border's values continued."""
+    sigma = max(0.5, BLUR * max(values.shape[-2:]))
+    down, across = (_gaussian(size, sigma) for size in values.shape[-2:])
+    blurred: Values = down @ values @ across.T
+    return blurred
 
 
-def _boxes(values: Values, sigma: float) -> Values:
-    """A Gaussian blur as three box means (Wells 1986), with the border's values continued."""
-    radius = max(1, round((math.sqrt(4 * sigma**2 + 1) - 1) / 2))
-    for axis in (0, 1):
-        for _ in range(3):
-            pad = [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)]
-            total = np.pad(values, pad, mode="edge").cumsum(axis, dtype=np.float64)
-            n = values.shape[axis]
-            high = total.take(range(2 * radius + 1, 2 * radius + 1 + n), axis)
-            values = ((high - total.take(range(n), axis)) / (2 * radius + 1)).astype(np.float32)
-    return values
+def _gaussian(size: int, sigma: float) -> Values:
+    """The matrix that blurs a line of ``size`` values."""
+    reach = math.ceil(4 * sigma)
+    offsets = np.arange(-reach, reach + 1)
+    weights = np.exp(-(offsets**2) / (2 * sigma**2))
+    matrix = np.zeros((size, size), np.float32)
+    for offset, weight in zip(offsets, weights / weights.sum(), strict=True):
+        np.add.at(matrix, (np.arange(size), (np.arange(size) + offset).clip(0, size - 1)), weight)
+    return matrix

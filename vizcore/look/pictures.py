@@ -119,10 +119,11 @@ def fit(picture: Picture, size: int, channels: int = 3) -> Picture:
     """
     height, width = picture.shape[:2]
     side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
+    left, top = round((width - side) / 2), round((height - side) / 2)
     image = Image.fromarray(picture if picture.shape[2] == 3 else picture[:, :, 0])
     image = image.convert("RGB" if channels == 3 else "L")
-    if (width, height) != (size, size):
-        box = (left, top, left + side, top + side)
-        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    if width != height:
+        image = image.crop((left, top, left + side, top + side))
+    if side != size:
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(size, size, channels)
