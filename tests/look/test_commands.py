@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +93,7 @@ def test_look_writes_a_sheet_or_says_why_not(run: Run, photo: Path, tmp_path: Pa
 def test_all_methods_at_once_name_what_is_left_out(run: Run, photo: Path, tmp_path: Path) -> None:
     found = run("look", MODEL, photo, "--layer", "block2", "--channel", 3, "--method", "all", "--out", tmp_path / "o")
     assert len(found["files"]) == len(METHODS) - 1
-    assert [note.split(":")[0] for note in found["notes"]] == ["lrp"]
+    assert "lrp" in [note.split(":")[0] for note in found["notes"]]
     net = load(MODEL)
     with torch.no_grad():
         maps = Cut(net.module, ["block2"])(tensor(net, nets.picture(70, 90)))["block2"][0, 3]
@@ -140,8 +138,8 @@ def test_networks_side_by_side(run: Run, photo: Path, tmp_path: Path) -> None:
     (("--neuron", "3"), "SpecError", "no position"),
     (("--neuron", "99,0", "--layer", "block1", "--method", "deconv"), "LayerError", "no position"),
     (("--layer", "block9"), "LayerError", "no layer"),
-    (("--layer", "block1", "--channel", "48", "--method", "deconv"), "LayerError", "no filter"),
-    (("--layer", "pool"), "LayerError", "spatial maps"),
+    (("--layer", "block1", "--channel", "64", "--method", "deconv"), "LayerError", "no filter"),
+    (("--layer", "flatten"), "LayerError", "spatial maps"),
     (("--layer", "stem.conv", "--method", "gradcam"), "LayerError", "maps before"),
     (("--size", "5000"), "SpecError", "out of range"),
     (("--beside", "digits", "--depth", "deep"), "SpecError", "no depth"),
@@ -189,7 +187,7 @@ def test_top_writes_a_sheet_per_filter_and_a_report(run: Run, folder: Path, tmp_
         assert item["highest"] == item["patches"][0]["value"]
         assert 0 <= item["sparsity"] <= 1
     report = json.loads(Path(found["report"]).read_text())
-    assert len(report["channels"]) == 48
+    assert len(report["channels"]) == 64
     assert len(report["channels"][0]["histogram"]) == 64
     assert opened(found["files"][0]).width > 500
     again = run(*base)
@@ -200,7 +198,7 @@ def test_top_writes_a_sheet_per_filter_and_a_report(run: Run, folder: Path, tmp_
 
 
 @pytest.mark.parametrize(("args", "kind"), [
-    (("--layer", "block1", "--channels", "48"), "LayerError"), (("--layer", "nothing"), "LayerError"),
+    (("--layer", "block1", "--channels", "64"), "LayerError"), (("--layer", "nothing"), "LayerError"),
     (("--layer", "block1", "--channels", "a-b"), "SpecError"), (("--layer", "block1", "--size", "9999"), "SpecError"),
     (("--layer", "block1", "--only", "zebra"), "PictureError"),
 ])  # fmt: skip
@@ -208,26 +206,20 @@ def test_top_refuses(run: Run, folder: Path, tmp_path: Path, args: tuple[str, ..
     assert run("top", MODEL, folder, *args, "--out", tmp_path / "o", code=2)["error"]["kind"] == kind
 
 
-def test_ctrl_c_keeps_what_is_known(tmp_path: Path) -> None:
-    root = tmp_path / "many"
-    root.mkdir()
-    for i in range(3000):
-        (root / f"{i}.png").symlink_to(tmp_path / "one.png")
-    Image.fromarray(nets.picture(64, 64)).save(tmp_path / "one.png")
-    args = [sys.executable, "-m", "vizcore", "top", MODEL, str(root), "--layer", "block2", "--channels", "0",
-            "--size", "96", "--out", str(tmp_path / "o"), "--json"]  # fmt: skip
-    process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
-    assert process.stderr is not None
-    while process.poll() is None and "/3000" not in (process.stderr.readline()):
-        time.sleep(0.05)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    found = json.loads(out)
-    if found["state"] == "done":
-        pytest.skip("this machine is too quick")
-    assert process.returncode == 130
-    assert 0 < found["done"] < 3000
+def test_ctrl_c_keeps_what_is_known(run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vizcore.look.patches._BATCH_PIXELS", 0)  # four pictures at a time
+
+    @contextlib.contextmanager
+    def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+        yield lambda done: os.kill(os.getpid(), signal.SIGINT) if done == 4 else None
+
+    monkeypatch.setattr("vizcore.cli.bars.steps", bar)
+    base = ("top", MODEL, folder, "--layer", "block1", "--channels", "0", "--out", tmp_path / "o")
+    found = run(*base, code=130)
+    assert (found["state"], found["done"]) == ("interrupted", 4)
+    assert len(found["files"]) == 1
+    again = run(*base)
+    assert (again["state"], again["resumed_from"], again["done"]) == ("done", 4, 7)
 
 
 def test_weights_as_pictures_and_as_a_matrix(run: Run, photo: Path, tmp_path: Path) -> None:
