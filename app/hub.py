@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import time
@@ -12,11 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from app import disk
 from vizcore.engine import Engine
-from vizcore.errors import HistoryError
+from vizcore.errors import HistoryError, VizcoreError
 from vizcore.history import RunReader
 from vizcore.runs import Library, is_id
 from vizcore.zoo.card import bundled
+
+log = logging.getLogger("vizcore.app")
 
 READERS = 16  # run files kept open
 
@@ -69,7 +73,7 @@ class Hub:
         self._running = True
         self.engine.start()
         atexit.register(self.close)
-        self.describe(self.default_model())
+        self.describe(self.default_model()).add_done_callback(_say)
 
     def close(self) -> None:
         """Stop the engine; runs stay in the library."""
@@ -85,8 +89,10 @@ class Hub:
 
     def default_model(self) -> str:
         """The network that an empty address shows."""
-        if self.options.model:
-            return self.options.model
+        return self.options.model or self.showcase_model()
+
+    def showcase_model(self) -> str:
+        """The best of the bundled networks, which needs nothing but itself."""
         names = list(bundled())
         for name in ("imagenette-robust", "digits"):
             if name in names:
@@ -115,6 +121,10 @@ class Hub:
         """Keep the pictures of a step for good, whatever is thinned out."""
         return self._aside.submit(self.library.pin, run, step)
 
+    def library_use(self) -> Future[disk.Use]:
+        """What the run library takes of the disk."""
+        return self._aside.submit(disk.use, self.library)
+
     def late(self, seconds: float) -> None:
         """A page measured how late the event loop was; the worst of late is remembered, and fades."""
         self.lag = max(seconds, self.lag * 0.98, 0.0)
@@ -134,6 +144,12 @@ class Hub:
                 self._readers.popitem(last=False)[1].close()
         self._readers.move_to_end(run)
         return reader
+
+
+def _say(future: Future[Any]) -> None:
+    """Who started the server hears on the terminal that its network cannot be had."""
+    if not future.cancelled() and isinstance(future.exception(), VizcoreError):
+        log.warning("%s", future.exception())
 
 
 def _failed(future: Future[Any]) -> bool:

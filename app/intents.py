@@ -136,5 +136,6 @@ INTENTS: dict[str, Callable[[Page, Fields], None]] = {
     "set": _set,
     "theme": lambda page, fields: page.curves.theme(_words(fields, "name")),
     "dismiss": _dismiss,
+    "undo": lambda page, fields: page.undo(),
     "start": _start,
 }

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from vizcore.errors import VizcoreError
+from vizcore.errors import DownloadError, EngineError, StorageError, VizcoreError
 from vizcore.spec import PARAMS, RunSpec
 
 log = logging.getLogger("vizcore.app")
@@ -81,6 +81,12 @@ def paper(spec: RunSpec) -> dict[str, Any] | None:
     action = {"label": label, "do": "set", "name": name, "value": value}
     message = f"{spec.preset} has the paper's numbers, which are for another network."
     return notice("info", message, hint + ".", action=action)
+
+
+def again(error: BaseException, **intent: Any) -> dict[str, Any] | None:
+    """The button that tries ``intent`` again, where time or the user may have changed what stood in the way."""
+    passing = isinstance(error, (DownloadError, EngineError, StorageError)) or not isinstance(error, VizcoreError)
+    return {"label": "Try again", **intent} if passing else None
 
 
 def from_error(error: BaseException, action: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 from app import notices, target
 from app.hub import Hub
 from app.pending import Pending
-from app.permalink import Address
-from vizcore.errors import HistoryError, VizcoreError
+from app.permalink import Address, encode
+from vizcore.errors import HistoryError, LayerError, ModelError, SpecError, VizcoreError
 from vizcore.history import RunReader
 from vizcore.params import Value
 from vizcore.spec import HOT, PARAMS, Knobs, RunSpec, build
@@ -22,6 +22,7 @@ PAUSE = 0.25  # seconds without a change before a new run begins
 FURTHER = 256  # steps that "go further" adds
 ACTIVE = ("loading", "running")
 STARTING = "Starting"
+UNDO = {"label": "Undo", "do": "undo"}  # the controls say again what is shown
 
 
 class Pilot:
@@ -71,8 +72,8 @@ class Pilot:
                 self.open(address.run, resume=autostart)
                 return
             except VizcoreError as error:
-                again = {"label": "Start it again", "do": "start"}
-                self._tell(notices.from_error(error, again if address.target else None))
+                again = "Start it again" if address.target else "Start the showcase"
+                self._tell({**notices.from_error(error, {"label": again, "do": "start"}), "keep": True})
                 autostart = False
         self._begin_address(address, autostart)
 
@@ -89,25 +90,37 @@ class Pilot:
         def described(description: dict[str, Any]) -> None:
             size = description["default_size"]
             defaults = {"model": model, "arch": arch, "size": size, **target.showcase(description)}
+            before = (self.description, self.wanted) if self.run is not None and self.wanted is not None else None
             self.description = description
+            plain = build(model, defaults["layer"], defaults["channels"], arch=arch, size=size)
             try:
                 fit = target.fitting(address.target.get("layer"), defaults["channels"], description)
                 spec = target.check(address.spec(**{**defaults, "channels": fit}), description)
             except VizcoreError as error:
                 self._tell({**notices.from_error(error), "keep": True})
-                spec = build(model, defaults["layer"], defaults["channels"], arch=arch, size=size)
+                spec = plain
             self.wanted = spec
             self._adopted()
             if autostart:
-                self._begin(spec)
+                self._begin(spec, plain, before)
 
         def refused(error: BaseException) -> None:
             self.busy = ""
-            self._tell({**notices.from_error(error), "keep": True})
-            if model != self.hub.default_model():  # never empty
-                self._begin_address(Address(), autostart)
+            other = self._other_than(model) if isinstance(error, ModelError) else None
+            if other is None:
+                self._tell(notices.from_error(error, notices.again(error, do="start")))
+                return
+            told = notices.from_error(error, notices.again(error, do="model", name=model))
+            told["hint"] += f" Meanwhile this is {other}."  # never empty
+            self._tell({**told, "keep": True})
+            self._begin_address(Address(target={"model": other}), autostart)
 
         self._describe(model, described, refused)
+
+    def _other_than(self, model: str) -> str | None:
+        """The network to show when ``model`` cannot be had: the default, else a bundled one."""
+        default, showcase = self.hub.default_model(), self.hub.showcase_model()
+        return default if model not in (default, showcase) else showcase if model != showcase else None
 
     def _describe(
         self,
@@ -161,9 +174,13 @@ class Pilot:
                 self.description = description
                 self._adopted()
 
-        self.pending.add(self.hub.describe(spec.model, spec.arch), described)
+        def refused(error: BaseException) -> None:
+            if turn == self._turn:
+                self._tell(notices.from_error(error, notices.again(error, do="open", run=run)))
+
+        self.pending.add(self.hub.describe(spec.model, spec.arch), described, refused)
         if resume and run not in self.hub.engine.states and reader.state not in ("done", "failed", "paused"):
-            self.pending.add(self.hub.engine.resume_run(run), lambda _: self._watch())
+            self.pending.add(self.hub.engine.resume_run(run), lambda _: self._watch(), refused)
 
     # -- what the user asks --------------------------------------------------------------------------------
 
@@ -276,7 +293,13 @@ class Pilot:
         model = changes.get("model", self.wanted.model)
         if model != self.wanted.model or self.description is None:
             arch = self.hub.arch(model) if model != self.wanted.model else self.wanted.arch
-            self._describe(model, lambda description: self._change({**changes, "arch": arch}, description))
+
+            def refused(error: BaseException) -> None:
+                self.busy = ""
+                self._tell(notices.from_error(error, notices.again(error, do="model", name=model)))
+                self._adopted()  # the list of models names again what is shown
+
+            self._describe(model, lambda description: self._change({**changes, "arch": arch}, description), refused)
         else:
             self._change(changes, self.description)
 
@@ -285,19 +308,28 @@ class Pilot:
         try:
             spec = target.changed(self.wanted, changes, description)
         except VizcoreError as error:
-            self._tell(notices.from_error(error))
+            self._tell(notices.from_error(error, UNDO))
             return
+        before = (self.description, self.wanted)
         self.description, self.wanted = description, spec
         if "preset" in changes:
             self._tell_of_paper(spec)
-        self._begin(spec)
+        self._begin(spec, before=before)
 
     def _tell_of_paper(self, spec: RunSpec) -> None:
         remedy = notices.paper(spec)
         if remedy is not None:
             self._tell({**remedy, "keep": True})  # it is about the run that begins now
 
-    def _begin(self, spec: RunSpec) -> None:
+    def _begin(
+        self, spec: RunSpec, instead: RunSpec | None = None, before: tuple[dict[str, Any] | None, RunSpec] | None = None
+    ) -> None:
+        """Begin a run.
+
+        Args:
+            instead: what to begin if the engine says that ``spec`` cannot be.
+            before: description and spec that are wanted again if it refuses.
+        """
         self._turn += 1
         turn = self._turn
         self.busy = STARTING
@@ -310,7 +342,25 @@ class Pilot:
             self.busy = ""
             self._adopt(run, self.hub.reader(run), self.wanted or spec)
 
-        self.pending.add(self.hub.engine.begin(spec), begun)
+        def refused(error: BaseException) -> None:
+            if turn != self._turn:
+                return
+            self.busy = ""
+            cannot_be = isinstance(error, (SpecError, LayerError))
+            if cannot_be and before is not None:  # what was typed stays to be corrected
+                self._tell(notices.from_error(error, UNDO))
+                self.description, self.wanted = before
+            elif cannot_be and instead is not None and instead != spec:
+                self._tell({**notices.from_error(error), "keep": True})
+                self.wanted = instead
+                self._begin(instead)
+            else:
+                self._tell(notices.from_error(error, notices.again(error, do="start", address=encode(spec))))
+                if before is not None:
+                    self.description, self.wanted = before
+                self._adopted()
+
+        self.pending.add(self.hub.engine.begin(spec), begun, refused)
 
     def _adopt(self, run: str, reader: RunReader, spec: RunSpec) -> None:
         self.run, self.reader, self.wanted = run, reader, spec
@@ -378,7 +428,8 @@ class Pilot:
 
     def _failed(self, error: BaseException) -> None:
         self.busy = ""
-        action = {"label": "Try again", "do": "restart"} if not isinstance(error, HistoryError) else None
+        do = "restart" if self.wanted is not None else "start"
+        action = {"label": "Try again", "do": do} if not isinstance(error, HistoryError) else None
         self._tell(notices.from_error(error, action))
 
 

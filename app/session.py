@@ -15,6 +15,7 @@ from bokeh.models import CustomJS
 from app import intents, notices, publish, target
 from app.controls import Controls
 from app.curves import Curves
+from app.disk import Disk
 from app.evidence import Evidence
 from app.hub import Hub
 from app.keys import table
@@ -47,6 +48,7 @@ class Page:
         self.controls = Controls(self._control)
         self.pilot = Pilot(hub, f"page-{secrets.token_hex(4)}", self.tell, self._adopted, clock)
         self.evidence = Evidence(lambda run, step, channel: hub.engine.evidence(run, step, channel), clock)
+        self.disk = Disk(hub.library_use, self.tell, self._take_back, clock)
         self.selected: int | None = None
         self.shown: int | None = None  # the step that is looked at; None is live
         self.gone = False  # a plain flag: the handler of a lost connection may not touch a model
@@ -165,7 +167,8 @@ class Page:
         live = self.hub.engine.states.get(run) if run is not None else None
         steps = int(wanted.steps) if wanted is not None else 0
         busy = next(iter(self.hub.engine.loading.values()), self.pilot.busy) if self.pilot.busy else ""
-        publish.put(self.state, "status", publish.status(run, self.pilot.reader, live, busy, steps))
+        disk = self.disk.look(run, self.pilot.reader, live.note if live is not None else "")
+        publish.put(self.state, "status", {**publish.status(run, self.pilot.reader, live, busy, steps), "disk": disk})
         if live is not None and live.error and (live.run, live.error["message"]) != self._complained:
             self._complained = (live.run, live.error["message"])
             self.tell(notices.from_error(from_dict(live.error), {"label": "Try again", "do": "restart"}))
@@ -248,6 +251,14 @@ class Page:
         """The user has read a notice."""
         if self.state.notice and json.loads(self.state.notice)["id"] == ident:
             publish.put(self.state, "notice", "")
+
+    def _take_back(self, ident: int) -> None:
+        """What a notice says is true no more."""
+        publish.put(self.state, "notice", {"id": ident, "kind": "gone"})
+
+    def undo(self) -> None:
+        """The controls say again what is shown."""
+        self._show_controls()
 
     def open(self, place: Address) -> None:
         """Show a run of the library, at a step and a filter of it.

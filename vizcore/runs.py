@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import heapq
 import io
@@ -314,6 +315,15 @@ class Library:
     def trash(self) -> dict[str, int]:
         """Bytes by id of the runs in the trash."""
         return {run: at[1] + at[3] for run, (at, _) in sorted(_files(self.trash_folder).items())}
+
+    def used(self) -> int:
+        """Bytes that all runs take, as :class:`RunInfo` counts them; no file is opened."""
+        total = 0
+        for ending in ("", "-wal"):
+            for path in self.folder.glob(f"*{SUFFIX}{ending}"):
+                with contextlib.suppress(OSError):  # deleted in the meantime
+                    total += path.stat().st_size
+        return total
 
     def over_quota(self, limit: int | None = None) -> Sequence[RunInfo]:
         """The oldest runs, neither pinned nor running, without which the library would fit ``limit`` bytes.

@@ -8,9 +8,10 @@ let ask = () => {}
 
 export const start = (send) => (ask = send)
 
-/** Shows a notice {id, kind, title, message, hint, action}; one of the same id replaces the one before. */
+/** Shows a notice {id, kind, title, message, hint, action}; one of the same id replaces the one before, "gone" removes it. */
 export function show(notice, act = null) {
   remove(notice.id)
+  if (notice.kind === "gone") return
   const { kind = "info", title, message, hint, action } = notice
   const fromPython = typeof notice.id === "number"
   const dismiss = () => {

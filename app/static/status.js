@@ -1,6 +1,6 @@
 // The footer and the right of the header: what the run does, in words, and the same for those who listen.
 
-import { byId, bytes, ranges, seconds, throttle, write } from "./text.js"
+import { byId, bytes, ranges, seconds, space, throttle, write } from "./text.js"
 import { nameOf, on, state } from "./state.js"
 
 const WORDS = {
@@ -24,11 +24,22 @@ function show() {
   write(byId("status-rate"), now.rate && now.state === "running" ? `${now.rate < 10 ? now.rate.toFixed(1) : Math.round(now.rate)} steps/s` : "")
   write(byId("status-eta"), now.state === "running" && now.eta ? `ETA ${seconds(now.eta)}` : now.state === "done" && now.seconds ? `took ${seconds(now.seconds)}` : "")
   write(byId("status-memory"), bytes(now.memory))
+  disk(now.disk)
   const knob = state.knobs[state.knobs.length - 1]
   const note = now.error?.message ?? now.note ?? ""
   write(byId("status-note"), note || (knob ? `${knob[3] ?? knob[1]} at step ${knob[0]}` : ""))
   write(byId("machine"), [now.device, now.precision].filter(Boolean).join(" · "))
   announce(now)
+}
+
+/** What the run takes of its share of the disk; the library's in the tooltip. */
+function disk(now) {
+  const node = byId("status-disk")
+  write(node, now ? `${space(now.run)} of ${space(now.limit)}` : "")
+  if (!now) return
+  const stride = now.stride > 1 ? ` Pictures of every ${now.stride}th step are kept.` : ""
+  const library = now.library === undefined ? "" : ` All runs: ${space(now.library)} of ${space(now.library_limit)} (VIZCORE_LIBRARY_MIB).`
+  node.title = `Disk: this run has ${space(now.run)} of ${space(now.limit)} (VIZCORE_RUN_MIB).${stride}${library}`
 }
 
 /** The state as a sign and a word. */

@@ -46,6 +46,9 @@ export function bytes(value) {
   return value >= 1e9 ? `${(value / 1e9).toFixed(1)} GB` : `${Math.max(1, Math.round(value / 1e6))} MB`
 }
 
+/** Space on a disk, in the units of its settings: "38 MiB". */
+export const space = (value) => (value < 1000 * 2 ** 20 ? `${Math.round(value / 2 ** 20)} MiB` : `${(value / 2 ** 30).toFixed(1)} GiB`)
+
 /** "0-15, 40" from a list of channels. */
 export function ranges(channels) {
   const parts = []

@@ -15,7 +15,7 @@ import pytest
 from app.hub import Hub, Options
 from app.pilot import PAUSE
 from tests.app.conftest import Clock, Visit
-from vizcore.errors import EngineError, LayerError, ModelError
+from vizcore.errors import DownloadError, EngineError, LayerError, ModelError, StorageError
 from vizcore.history import unpack
 from vizcore.history.schema import PINNED
 from vizcore.spec import PARAMS, build
@@ -562,3 +562,109 @@ def test_a_pinned_step_is_kept_for_good(visit: Make, hub: Hub) -> None:
     hub._aside.submit(lambda: None).result()
     here.go()
     assert here.told("notice")["message"] == "There is no such run."
+
+
+def test_a_model_that_does_not_arrive_can_be_tried_again(visit: Make) -> None:
+    here = visit().arrive().go(turns=2)
+    run, count = here.page.pilot.run, len(here.calls("begin"))
+    here.engine.fail["describe"] = DownloadError("It cannot be reached.", "Check the network.")
+    here.page.controls.model.value = "resnet18"
+    here.go()
+    told = here.told("notice")
+    assert (told["action"]["do"], told["action"]["name"]) == ("model", "resnet18")
+    assert here.page.controls.model.value == here.hub.default_model()  # choosing it again is a change again
+    assert (here.page.pilot.run, len(here.calls("begin"))) == (run, count)
+    del here.engine.fail["describe"]
+    here.ask(**{key: value for key, value in told["action"].items() if key != "label"})
+    here.go()
+    assert here.calls("begin")[-1][0].model == "resnet18"
+
+
+@pytest.mark.parametrize("model", ["own.safetensors", "nonesuch"])
+def test_a_server_whose_network_is_refused_shows_the_bundled_one(visit: Make, hub: Hub, model: str) -> None:
+    hub.options = Options(model=model)
+    whole = hub.engine.describe
+
+    def describe(name: str, arch: str | None = None) -> Future[Any]:
+        if name != model:
+            return whole(name, arch)
+        refused: Future[Any] = Future()
+        refused.set_exception(ModelError("What network is it for?", "Add --arch squeezenet1_0."))
+        return refused
+
+    hub.engine.describe = describe
+    here = visit().arrive().go(turns=2)
+    assert here.calls("begin")[0][0].model == hub.showcase_model()
+    told = here.told("notice")
+    assert told["message"] == "What network is it for?"
+    assert told["hint"] == f"Add --arch squeezenet1_0. Meanwhile this is {hub.showcase_model()}."
+    assert here.page.stream.live.data["run"] == [here.page.pilot.run]
+
+
+def test_an_engine_that_is_gone_is_tried_again(visit: Make) -> None:
+    here = visit()
+    here.hub._descriptions.clear()
+    here.engine.fail["describe"] = EngineError("The engine stopped.", "Try again.")
+    here.arrive()
+    told = here.told("notice")
+    assert told["action"]["do"] == "start"
+    assert not here.calls("begin")
+    here.engine.fail.clear()
+    here.ask("start")
+    here.go()
+    assert len(here.calls("begin")) == 1
+
+
+def test_an_address_that_the_engine_refuses_shows_the_default(visit: Make) -> None:
+    here = visit("objective=channel(3&layer=block1").arrive().go(turns=2)
+    assert "bracket" in here.told("notice")["message"]
+    first, second = (spec for (spec,) in here.calls("begin"))
+    assert (first.objective, second.objective, second.layer) == ("channel(3", "channel", "block2")
+    assert here.page.pilot.run is not None
+
+
+def test_what_the_engine_refuses_is_not_wanted_any_more_and_can_be_undone(visit: Make) -> None:
+    here = visit().arrive().go(turns=2)
+    run, address = here.page.pilot.run, here.page.state.address
+    here.page.controls.objective.value = "channel(3"
+    here.go()
+    told = here.told("notice")
+    assert told["action"]["do"] == "undo"
+    assert here.page.controls.objective.value == "channel(3"  # to be corrected
+    assert (here.page.pilot.run, here.page.state.address) == (run, address)
+    here.ask("undo")
+    here.go()
+    assert here.page.controls.objective.value == "channel"
+    here.page.controls.filters.value = "2-4"
+    here.go()
+    assert here.calls("begin")[-1][0].objective == "channel"
+    here.page.controls.filters.value = "4-2"
+    here.go()
+    assert here.told("notice")["action"]["do"] == "undo"
+
+
+def test_a_full_disk_keeps_the_old_run_and_begins_the_wanted_one_later(visit: Make) -> None:
+    here = visit().arrive().go(turns=2)
+    run = here.page.pilot.run
+    here.engine.fail["begin"] = StorageError("The disk is full.", "Free some space.")
+    here.turn("size", 64)
+    here.go()
+    told = here.told("notice")
+    assert here.page.pilot.run == run
+    assert here.page.controls.parameters["size"].value == 128
+    here.ask(do="start", address=told["action"]["address"])
+    here.go()
+    assert here.page.pilot.wanted.size == 128  # still full, still the same run
+    here.engine.fail.clear()
+    here.ask(do="start", address=told["action"]["address"])
+    here.go()
+    assert here.calls("begin")[-1][0].size == 64
+    assert here.page.pilot.run != run
+
+
+def test_an_unknown_run_without_a_target_offers_the_showcase(visit: Make) -> None:
+    here = visit("run=20200101-000000-abcdef").arrive()
+    assert here.told("notice")["action"] == {"label": "Start the showcase", "do": "start"}
+    here.ask("start")
+    here.go()
+    assert here.calls("begin")[0][0].layer == "block2"

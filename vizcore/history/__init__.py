@@ -11,10 +11,12 @@ older step, from the same or another process, while it grows.  Inside:
 from vizcore.history.codec import StoredFrame, decode
 from vizcore.history.pack import pack, unpack
 from vizcore.history.reader import RunReader
+from vizcore.history.schema import PAUSED
 from vizcore.history.thinning import checkpoint_every, kept_ranges, library_limit, run_limit, stride
 from vizcore.history.writer import RunWriter
 
 __all__ = [
+    "PAUSED",
     "RunReader",
     "RunWriter",
     "StoredFrame",

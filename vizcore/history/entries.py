@@ -81,8 +81,8 @@ class Pictures:
     def apply(self, connection: sqlite3.Connection) -> None:
         rows = [encoded for future in self.futures for encoded in future.result()]
         first = self.step * ROWS
-        connection.executemany(
-            "INSERT OR REPLACE INTO frame VALUES (?, ?, ?)",
+        connection.executemany(  # a step that comes again has the bytes that it had: browsers keep them for ever
+            "INSERT OR IGNORE INTO frame VALUES (?, ?, ?)",
             [(first + row, codec, data) for row, (codec, data) in enumerate(rows)],
         )
         connection.execute(

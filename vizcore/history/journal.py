@@ -156,12 +156,12 @@ class Journal:
             self.error = None
             self._tidy(batch)
         except sqlite3.Error as error:
-            self._failed(schema.translate(error), batch)
+            self._failed(schema.paused(schema.translate(error)), batch)
         except Exception:  # an encoder that fails must not end the run either
-            failure = StorageError(
-                "A picture could not be stored; history paused.", "Restart vizcore; please report it."
+            failure = StorageError("A picture could not be stored.", "Restart vizcore; please report it.")
+            self._failed(
+                schema.paused(failure), [entry for entry in batch if not isinstance(entry, (Pictures, Checkpoint))]
             )
-            self._failed(failure, [entry for entry in batch if not isinstance(entry, (Pictures, Checkpoint))])
 
     def _apply(self, batch: list[Entry]) -> None:
         with schema.transaction(self._connection):

@@ -154,10 +154,18 @@ class RunReader:
         return int(self._rows("PRAGMA data_version")[0][0])
 
     @property
+    def used(self) -> int:
+        """Bytes that the run takes in its file, pages that are free to be used again aside."""
+        pages, free, size = (
+            int(self._rows(f"PRAGMA {name}")[0][0]) for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
+    @property
     def revision(self) -> int:
         """How often steps were forgotten and made anew.
 
-        Within one revision a step never shows another picture: it may be thinned out, and the last becomes lossless.
+        Within one revision a step never has other bytes; it may be thinned out.
         The ancestors' revisions count too.
         """
         parent = self.parent

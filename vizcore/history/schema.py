@@ -44,6 +44,8 @@ CREATE TABLE checkpoint (step INTEGER PRIMARY KEY, state BLOB NOT NULL);
 """
 ROWS = 64  # the most filters of a run (spec.MAX_FILTERS), and the factor in frame.id
 
+PAUSED = "history paused"  # what the errors say of a run that goes on without being written
+
 _FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _WAIT_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 
@@ -238,10 +240,10 @@ def storage_error(error: Exception) -> StorageError:
     """What SQLite or the system says about a full or protected disk, for people."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError("The disk is full; history paused.", "Free some space; the run goes on meanwhile.")
+        return StorageError("The disk is full.", "Free some space.")
     if code == sqlite3.SQLITE_READONLY or getattr(error, "errno", None) in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return StorageError("The run library cannot be written; history paused.", "Check its permissions.")
-    return StorageError("The run file could not be written; history paused.", "Check the disk of the run library.")
+        return StorageError("The run library cannot be written.", "Check its permissions.")
+    return StorageError("The run file could not be written.", "Check the disk of the run library.")
 
 
 def translate(error: sqlite3.Error) -> VizcoreError:
@@ -254,6 +256,12 @@ def translate(error: sqlite3.Error) -> VizcoreError:
     if code in _FULL_CODES:
         return storage_error(error)
     return damaged()
+
+
+def paused(error: VizcoreError) -> VizcoreError:
+    """``error`` for a run that goes on although it is not written."""
+    told = f"{error.message.removesuffix('.')}; {PAUSED}."
+    return type(error)(told, f"{error.hint.removesuffix('.')}; the run goes on meanwhile.")
 
 
 @contextmanager

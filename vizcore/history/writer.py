@@ -39,7 +39,6 @@ class _Last:
 
     step: int
     images: Pixels
-    lossless: bool = False  # how it was stored, if it was
     entry: entries.Pictures | None = None  # on its way to the file, or there
 
 
@@ -264,17 +263,18 @@ class RunWriter:
             self._encoders.submit(_encode_all, part, lossless) for part in np.array_split(last.images, parts)
         ]
         last.entry = entries.Pictures(last.step, kept, futures, last.images.nbytes, len(last.images))
-        last.lossless = lossless
         self._journal.put(last.entry)
 
     def _store_last(self, kept: int) -> None:
-        """The newest pictures go into the file, if they have not yet; lossless if they are the last for good."""
+        """The newest pictures go into the file, if they have not yet; then lossless if they are the last for good.
+
+        What was stored stays as it is: its address promises the same bytes for ever.
+        """
         last = self._last
         if last is None:
             return
-        final = kept == ALWAYS and not last.lossless
-        if last.entry is None or final:
-            self._store(last, kept, final or self._lossless(last))
+        if last.entry is None:
+            self._store(last, kept, kept == ALWAYS or self._lossless(last))
         elif kept == ALWAYS:
             self._keep(last.step)
 
