@@ -9,11 +9,13 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from app import disk
+from app.shelf import Shelf
 from vizcore.engine import Engine
 from vizcore.errors import HistoryError, VizcoreError
 from vizcore.history import RunReader
@@ -57,7 +59,7 @@ class Hub:
         self.library = library
         self.engine = engine
         self.options = options or Options()
-        self.pages: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.sessions: weakref.WeakSet[Any] = weakref.WeakSet()
         self.started = time.time()
         self.lag = 0.0  # seconds that the event loop was late, the worst of late
         self._readers: OrderedDict[str, RunReader] = OrderedDict()
@@ -65,6 +67,8 @@ class Hub:
         self._descriptions: dict[tuple[str, str | None], Future[Any]] = {}
         self._running = False
         self._aside = ThreadPoolExecutor(1, "vizcore-aside")  # for what may wait for the disk
+        self._looking = ThreadPoolExecutor(1, "vizcore-shelf")
+        self.shelf = Shelf(library, self._looking)
 
     def start(self) -> None:
         """Start the engine and let it get to know the default network; harmless when repeated."""
@@ -85,6 +89,7 @@ class Hub:
             reader.close()
         self._readers.clear()
         self._aside.shutdown()
+        self._looking.shutdown()
         self.engine.close()
 
     def default_model(self) -> str:
@@ -119,7 +124,11 @@ class Hub:
 
     def pin(self, run: str, step: int) -> Future[Any]:
         """Keep the pictures of a step for good, whatever is thinned out."""
-        return self._aside.submit(self.library.pin, run, step)
+        return self.aside(self.library.pin, run, step)
+
+    def aside(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Future[Any]:
+        """Do something that may wait for the disk, in a thread, one thing after the other."""
+        return self._aside.submit(work, *arguments, **named)
 
     def library_use(self) -> Future[disk.Use]:
         """What the run library takes of the disk."""

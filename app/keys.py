@@ -19,6 +19,7 @@ class Key:
         group: heading in the help dialog.
         args: further fields of the intent.
         local: the page does it by itself, Python is not asked.
+        page: where it is; empty for every page.
     """
 
     keys: tuple[str, ...]
@@ -27,6 +28,7 @@ class Key:
     group: str
     args: dict[str, Any] = field(default_factory=dict)
     local: bool = False
+    page: str = "ascent"
 
     def to_dict(self) -> dict[str, Any]:
         """The row as the page reads it."""
@@ -37,6 +39,7 @@ class Key:
             "help": self.help,
             "group": self.group,
             "local": self.local,
+            "page": self.page,
         }
 
 
@@ -59,15 +62,15 @@ KEYS: tuple[Key, ...] = (
     Key(("{",), "layer", "Previous layer", "Target", {"by": -1}),
     Key(("}",), "layer", "Next layer", "Target", {"by": 1}),
     Key(("d",), "dice", "Other filters, at random", "Target"),
-    Key(("/",), "search", "Search a layer", "Target", local=True),
+    Key(("/",), "search", "Search a layer, in the Library a run", "Target", local=True, page=""),
     *(
         Key((str(number),), "preset", f"Preset {name}", "Preset", {"name": name})
         for number, name in enumerate(PRESETS, start=1)
     ),
     Key(("e",), "png", "Save the shown picture with its recipe", "Page", local=True),
-    Key(("s",), "link", "Copy the link to this page", "Page", local=True),
-    Key(("t",), "theme", "Dark or light", "Page", local=True),
-    Key(("?",), "help", "Show the keys", "Page", local=True),
+    Key(("s",), "link", "Copy the link to this page", "Page", local=True, page=""),
+    Key(("t",), "theme", "Dark or light", "Page", local=True, page=""),
+    Key(("?",), "help", "Show the keys", "Page", local=True, page=""),
 )
 
 

@@ -18,18 +18,25 @@ class Ask(DataModel):
     intent = String(default="")
 
 
+class Frame(DataModel):
+    """What belongs to no page: the notice and the table of keys, each as JSON, empty for none."""
+
+    notice = String(default="")
+    keys = String(default="")
+
+
 class State(DataModel):
-    """What the page shows besides pictures; each text is JSON (``address``: a query string), empty for none."""
+    """What the page Ascent shows besides pictures; each text is JSON (``address``: a query string), empty for none."""
 
     run = String(default="")
     status = String(default="")
     kept = String(default="")
-    notice = String(default="")
     evidence = String(default="")
     shown = String(default="")
-    keys = String(default="")
     presets = String(default="")
     address = String(default="")
 
 
-PROPERTIES = ("run", "status", "kept", "notice", "evidence", "shown", "keys", "presets", "address")
+def texts(model: DataModel) -> list[str]:
+    """The names of a model's own properties, all of them texts for its script."""
+    return [name for name in model.properties() if name not in DataModel.properties()]

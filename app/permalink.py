@@ -70,13 +70,22 @@ def encode(spec: RunSpec, run: str | None = None) -> str:
     return urlencode(parts, safe=",:/")
 
 
-def decode(query: str | Mapping[str, Sequence[bytes]]) -> Address:
-    """The parts of an address, a query string or Bokeh's ``request.arguments``; unknown ones are ignored."""
+def pairs(query: str | Mapping[str, Sequence[bytes] | str]) -> dict[str, str]:
+    """Names and values of a query string or of Bokeh's ``request.arguments``; the last of a name counts."""
     if isinstance(query, str):
-        pairs = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=200))
+        found = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=200))
     else:
-        pairs = {name: values[-1].decode("utf-8", "replace") for name, values in query.items() if values}
-    known = {name: value for name, value in pairs.items() if len(value) <= _LIMIT}
+        found = {
+            name: values if isinstance(values, str) else values[-1].decode("utf-8", "replace")
+            for name, values in query.items()
+            if values
+        }
+    return {name: value for name, value in found.items() if len(value) <= _LIMIT}
+
+
+def decode(query: str | Mapping[str, Sequence[bytes] | str]) -> Address:
+    """The parts of an address as :func:`pairs` takes it; unknown ones are ignored."""
+    known = pairs(query)
     return Address(
         run=known.get("run") or None,
         target={name: known[name] for name in _TARGET if known.get(name) or (name == "layer" and name in known)},

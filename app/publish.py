@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from bokeh.model import DataModel
 
-from app.models import State
 from vizcore.history import RunReader, kept_ranges
 from vizcore.params import Value
 from vizcore.spec import PARAMS, RunSpec, to_dict
@@ -22,12 +22,12 @@ def text(value: Any) -> str:
     return "" if value is None else json.dumps(_finite(value), separators=(",", ":"), default=_plain)
 
 
-def put(page: State, name: str, value: Any) -> bool:
+def put(state: DataModel, name: str, value: Any) -> bool:
     """Replace one property if its text changed; True if it did."""
     new = value if isinstance(value, str) else text(value)
-    if getattr(page, name) == new:
+    if getattr(state, name) == new:
         return False
-    setattr(page, name, new)
+    setattr(state, name, new)
     return True
 
 

@@ -158,20 +158,48 @@ def _scores(reader: RunReader) -> str:
     return f'{{"steps":{publish.text(steps.tolist())},"scores":{scores},"norms":{norms}}}'
 
 
+class Shelf(Guarded):
+    """The list of runs, as the Library page shows it; ``v`` names its version."""
+
+    @authenticated
+    def get(self) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(self.hub.shelf.text)
+
+
+class Thumbnail(Guarded):
+    """The newest pictures of a run, small."""
+
+    @authenticated
+    async def get(self, run: str) -> None:
+        stamp = self.get_query_argument("v", "")[:40]
+        work = partial(self.hub.shelf.thumbnail, run, stamp)
+        try:
+            data = await IOLoop.current().run_in_executor(None, work)
+        except VizcoreError:
+            data = None
+        if data is None:
+            raise HTTPError(404, reason="No pictures")
+        self.set_header("Content-Type", "image/webp")
+        self.set_header("Cache-Control", FOREVER if stamp else "no-cache")
+        self.finish(data)
+
+
 class Metrics(Guarded):
     """How the server does, as JSON."""
 
     @authenticated
     def get(self) -> None:
         hub = self.hub
-        pages = list(hub.pages)
+        streams = [session.pages["ascent"].stream for session in list(hub.sessions)]
         answer = {
             "uptime": time.time() - hub.started,
-            "sessions": len(pages),
+            "sessions": len(streams),
             "loop_lag_ms": 1000 * hub.lag,
             "engine": bool(getattr(hub.engine, "alive", False)),
-            "updates_per_second": [page.stream.rate for page in pages],
-            "timeouts": sum(page.stream.gate.timeouts for page in pages),
+            "updates_per_second": [stream.rate for stream in streams],
+            "timeouts": sum(stream.gate.timeouts for stream in streams),
             "runs": {
                 ident: {"state": state.state, "step": state.step, "steps": state.steps, "rate": state.rate}
                 for ident, state in list(hub.engine.states.items())
@@ -189,6 +217,8 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (rf"/frames/{_RUN}/{_STEP}/{_STEP}", Frame),
     (rf"/export/{_RUN}/{_STEP}/{_STEP}\.png", Picture),
     (rf"/runs/{_RUN}", Run),
+    (r"/library", Shelf),
+    (rf"/thumbnails/{_RUN}", Thumbnail),
 ]
 
 

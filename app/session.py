@@ -1,10 +1,8 @@
-"""One page: joins the models that the browser sees to the pilot of its run."""
+"""One visit: a document with all pages in it, of which one is shown."""
 
 from __future__ import annotations
 
 import json
-import logging
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,353 +10,161 @@ from typing import Any
 from bokeh.document import Document
 from bokeh.models import CustomJS
 
-from app import intents, notices, publish, target
-from app.controls import Controls
-from app.curves import Curves
-from app.disk import Disk
-from app.evidence import Evidence
+from app import intents, notices, publish
 from app.hub import Hub
 from app.keys import table
-from app.models import PROPERTIES, Ask, State
-from app.permalink import Address, decode, encode
-from app.pilot import ACTIVE, Pilot
-from app.stream import Stream
-from vizcore.errors import VizcoreError, from_dict
-from vizcore.history import RunReader
-from vizcore.spec import HOT, PARAMS, PRESETS, RunSpec, format_channels
-
-log = logging.getLogger("vizcore.app")
+from app.models import Ask, Frame, texts
+from app.pages import PAGES
+from app.pages.page import Page
+from app.permalink import pairs
 
 PERIOD = 30  # milliseconds from tick to tick: as often as a page is drawn
-SLOW = 0.3  # seconds between two looks at what is not pictures
-CHUNK = 1000  # steps of scores that are read at once: of 64 filters, some milliseconds
-SHARE = 20  # drawing the curves takes at most one part in so many of the time
-HELLO = 1.0  # seconds to wait for the page's first word after it is ready
+HELLO = 1.0  # seconds to wait for the browser's first word after it is ready
+FIRST = next(iter(PAGES))
 
 
-class Page:
-    """A visit.  Nothing is asked of the engine before the browser says that it is there."""
+class Session:
+    """A visit.  Nothing is asked of the engine before the browser says that it is there.
 
-    def __init__(self, doc: Document, hub: Hub, address: Address, clock: Callable[[], float] = time.monotonic) -> None:
-        self.doc, self.hub, self.address, self._clock = doc, hub, address, clock
-        self.state = State(name="page", keys=publish.text(table()), presets=publish.text(list(PRESETS)))
-        self.asked = Ask(name="ask")
-        self.stream = Stream(clock)
-        self.curves = Curves()
-        self.controls = Controls(self._control)
-        self.pilot = Pilot(hub, f"page-{secrets.token_hex(4)}", self.tell, self._adopted, clock)
-        self.evidence = Evidence(lambda run, step, channel: hub.engine.evidence(run, step, channel), clock)
-        self.disk = Disk(hub.library_use, self.tell, self._take_back, clock)
-        self.selected: int | None = None
-        self.shown: int | None = None  # the step that is looked at; None is live
+    Args:
+        query: the address that was opened, name by name.
+    """
+
+    def __init__(
+        self, doc: Document, hub: Hub, query: Mapping[str, str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.doc, self.hub, self.query, self.clock = doc, hub, query, clock
+        self.reduced = False  # motion is not wanted
         self.gone = False  # a plain flag: the handler of a lost connection may not touch a model
-        self._place = Address()  # what is looked at first, once its run is there
-        self._on_show: str | None = None
-        self._started = self._ready = self._keep_notice = False
-        self._complained: tuple[str, str] | None = None
-        self._hello_due = self._slow_due = self._draw_due = self._ticked = 0.0
-        self._told = ""  # the state that the page knows
-        self._knobs = 0
-        self._version: tuple[str, int] | None = None  # of the run file, when it was last looked at
-        self._revision: int | None = None  # of its pictures
+        self._viewing = True
+        self._started = self._ready = False
+        self._hello_due = self._ticked = 0.0
+        asked = query.get("page", FIRST)
+        self.here = asked if asked in PAGES else FIRST
+        self.frame = Frame(name="frame", keys=publish.text(table()))
+        self.asked = Ask(name="ask")
         self.asked.on_change("intent", self._intent)
-        hub.pages.add(self)
+        self.pages: dict[str, Page] = {name: make(self) for name, make in PAGES.items()}
+        if asked not in PAGES:
+            titles = " and ".join(page.title for page in PAGES.values())
+            self.tell(notices.notice("info", f"There is no page {asked[:40]!r}.", f"The pages are {titles}."))
+        hub.sessions.add(self)
 
     # -- life ----------------------------------------------------------------------------------------------
 
     def ready(self) -> None:
-        """The browser has drawn the page."""
+        """The browser has drawn the document."""
         self.gone = False
-        self.stream.open()
         if not self._ready:
             self._ready = True
-            self._hello_due = self._clock() + HELLO
+            self._hello_due = self.clock() + HELLO
             self.doc.add_periodic_callback(self.tick, PERIOD)
+        elif self._started:
+            self._show()
 
     def hello(self, *, viewing: bool = True, reduced: bool = False, theme: str = "dark") -> None:
-        """The page's first word: what it is like over there."""
-        self.curves.theme(theme)
+        """The browser's first word: what it is like over there."""
+        self.theme(theme)
         if not self._started:
-            self._started = True
-            self._place = self.address
-            self.pilot.view(viewing)
-            self.pilot.start(self.address, autostart=self.address.autostart and not reduced)
+            self._started, self.reduced, self._viewing = True, reduced, viewing
+            self._show()
 
     def view(self, on: bool) -> None:
-        """The page is seen, or hidden behind another tab."""
-        self.pilot.view(on)
-        self.stream.open() if on else self.stream.gate.shut()
+        """The browser's tab is seen, or hidden behind another."""
+        self._viewing = on
+        self._show()
+
+    def go(self, name: str) -> None:
+        """Show another page."""
+        if name in self.pages and name != self.here:
+            self.pages[self.here].show(False)
+            self.here = name
+            self._show()
+
+    def _show(self) -> None:
+        if self._started:
+            self.pages[self.here].show(self._viewing)
+
+    def theme(self, name: str) -> None:
+        """``"dark"`` or ``"light"``, for what Bokeh draws."""
+        for page in self.pages.values():
+            page.theme(name)
 
     def lost(self) -> None:
         """The connection is gone (called without the document's lock: only a flag is set)."""
         self.gone = True
 
     def close(self) -> None:
-        """The session ends."""
-        self.hub.pages.discard(self)
-        self.pilot.close()
+        """The visit ends."""
+        self.hub.sessions.discard(self)
+        for page in self.pages.values():
+            page.close()
 
     def tick(self) -> None:
         """Everything that happens by itself."""
-        now = self._clock()
+        now = self.clock()
         if self._ticked:
             self.hub.late(now - self._ticked - PERIOD / 1000)
         if self.gone:
-            self.pilot.close()
-            self.stream.gate.shut()
+            for page in self.pages.values():
+                page.close()
             return
         if not self._started and now >= self._hello_due:
             self.hello()
-        self.pilot.tick()
-        try:
-            self._show(now)
-        except VizcoreError as error:  # the run file went bad under us: the last picture stays
-            self.tell(notices.from_error(error))
-            self.pilot.reader = None
-        self._ticked = self._clock()
+        self.pages[self.here].tick()
+        self._ticked = self.clock()
 
-    # -- what is shown -------------------------------------------------------------------------------------
-
-    def _show(self, now: float) -> None:
-        run, reader = self.pilot.run, self.pilot.reader
-        if run is not None and reader is not None:
-            self.stream.push(run, reader)
-            self._believe(run, reader)
-        if now < self._slow_due and self.pilot.state == self._told:
-            return
-        self._told = self.pilot.state  # a pause is seen at once
-        self._slow_due = now + SLOW
-        self._publish_status()
-        if run is not None and reader is not None and self._version != (run, reader.version):
-            self._version = (run, reader.version)
-            self._publish_history(run, reader)
-        if now >= self._draw_due:
-            began = self._clock()
-            self.curves.draw()
-            self._draw_due = now + SHARE * (self._clock() - began)
-
-    def _publish_history(self, run: str, reader: RunReader) -> None:
-        """Scores, kept steps and knobs, when the run file has grown."""
-        self._follow(run, reader)
-        kept = publish.kept(run, reader)
-        if self._revision not in (None, kept["revision"]):  # steps were made anew
-            self.curves.void()
-            self.evidence.clear()
-            self.stream.forget()
-        self._revision = kept["revision"]
-        steps, scores, _ = reader.scores(self.curves.last, CHUNK)
-        self.curves.add(steps, scores)
-        if len(steps) == CHUNK:
-            self._version = None  # there is more to read
-        if publish.put(self.state, "kept", kept):
-            self.curves.mark([(step, label) for step, _, _, label in kept["knobs"]])
-
-    def _believe(self, run: str, reader: RunReader) -> None:
-        """Evidence for the picture that is looked at."""
-        step = self.shown if self.shown is not None else reader.latest()
-        if step is not None and self.selected is not None:
-            live = self.shown is None and self.pilot.state in ACTIVE
-            self.evidence.want(run, step, self.selected, live=live)
-        if self.evidence.tick():
-            publish.put(self.state, "evidence", self.evidence.state)
-
-    def _publish_status(self) -> None:
-        run, wanted = self.pilot.run, self.pilot.wanted
-        live = self.hub.engine.states.get(run) if run is not None else None
-        steps = int(wanted.steps) if wanted is not None else 0
-        busy = next(iter(self.hub.engine.loading.values()), self.pilot.busy) if self.pilot.busy else ""
-        disk = self.disk.look(run, self.pilot.reader, live.note if live is not None else "")
-        publish.put(self.state, "status", {**publish.status(run, self.pilot.reader, live, busy, steps), "disk": disk})
-        if live is not None and live.error and (live.run, live.error["message"]) != self._complained:
-            self._complained = (live.run, live.error["message"])
-            self.tell(notices.from_error(from_dict(live.error), {"label": "Try again", "do": "restart"}))
-
-    def _follow(self, run: str, reader: RunReader) -> None:
-        """Knobs that another page turned on the same run move here too."""
-        log = reader.knobs()
-        if len(log) > self._knobs and self.pilot.wanted is not None:
-            changes = {name: value for _, name, value in log[self._knobs :] if name in HOT}
-            self._knobs = len(log)
-            self.pilot.follow(changes)
-            self._show_controls()
-
-    def _adopted(self) -> None:
-        """Another run is shown, or more is known about it."""
-        wanted, run = self.pilot.wanted, self.pilot.run
-        self.controls.offer_models(model_groups(self.pilot.models))
-        if wanted is None:
-            return
-        description = self.pilot.description
-        if description is not None:
-            self.controls.offer_layers([layer["path"] for layer in description["layers"]])
-        self._show_controls()
-        reader = self.pilot.reader
-        spec = reader.spec if reader is not None else wanted
-        if run != self._on_show:
-            self._on_show = run
-            self._knobs = len(reader.knobs()) if reader is not None else 0
-            self._look(run, spec)
-            self.curves.show(spec.channels, self.selected)
-            self.evidence.clear()
-            self.stream.forget()
-            publish.put(self.state, "kept", "")
-            publish.put(self.state, "evidence", "")
-            self._clear_notice()
-            self._version = self._revision = None
-            self._slow_due = self._draw_due = 0.0
-            publish.put(self.state, "shown", "")  # the same place in another run is told again
-        parent = reader.meta.get("parent") if reader is not None else None
-        publish.put(self.state, "run", publish.run(run, spec, description, parent))
-        publish.put(self.state, "shown", {"channel": self.selected, "step": self.shown})
-
-    def _look(self, run: str | None, spec: RunSpec) -> None:
-        """Choose step and filter of a run that was not shown before: those of the address, else live and the same."""
-        place, self._place = self._place, Address()
-        self.shown = place.step if place.run == run else None
-        if place.run in (run, None) and place.filter in spec.channels:
-            self.selected = place.filter
-        elif self.selected not in spec.channels:
-            self.selected = spec.channels[0]
-
-    def _show_controls(self) -> None:
-        wanted = self.pilot.wanted
-        if wanted is None:
-            return
-        self.controls.show(
-            preset=wanted.preset, model=wanted.model, layer=wanted.layer, objective=wanted.objective,
-            filters=format_channels(wanted.channels),
-        )  # fmt: skip
-        self.controls.show_values({name: getattr(wanted, name) for name in PARAMS})
-        publish.put(self.state, "address", encode(wanted, self.pilot.run))
-
-    # -- what is asked -------------------------------------------------------------------------------------
+    # -- notices and intents -------------------------------------------------------------------------------
 
     def tell(self, notice: Mapping[str, Any]) -> None:
-        """Show a notice."""
-        self._keep_notice = bool(notice.get("keep"))
-        publish.put(self.state, "notice", notice)
+        """Show a notice in place of the one before."""
+        publish.put(self.frame, "notice", notice)
 
-    def _complain(self, error: BaseException) -> None:
-        self.tell(notices.from_error(error))
-
-    def _clear_notice(self) -> None:
-        """A new run answers the complaint about the one before, but not that it is another than was asked for."""
-        if not self._keep_notice:
-            publish.put(self.state, "notice", "")
-        self._keep_notice = False
-
-    def dismiss(self, ident: int) -> None:
-        """The user has read a notice."""
-        if self.state.notice and json.loads(self.state.notice)["id"] == ident:
-            publish.put(self.state, "notice", "")
-
-    def _take_back(self, ident: int) -> None:
-        """What a notice says is true no more."""
-        publish.put(self.state, "notice", {"id": ident, "kind": "gone"})
-
-    def undo(self) -> None:
-        """The controls say again what is shown."""
-        self._show_controls()
-
-    def open(self, place: Address) -> None:
-        """Show a run of the library, at a step and a filter of it.
-
-        Raises:
-            HistoryError: unknown or damaged.
-        """
-        self._place = place
-        self.pilot.open(place.run or "")
-
-    def pin(self, step: int) -> None:
-        """Keep the pictures of a step for good."""
-        if self.pilot.run is not None:
-            self.pilot.pending.add(self.hub.pin(self.pilot.run, step), fail=self._complain)
-
-    def select(self, channel: int) -> None:
-        """Another filter is looked at closely."""
-        if self.pilot.reader is not None and channel in self.pilot.reader.spec.channels:
-            self.selected = channel
-            self.curves.select(channel)
-            publish.put(self.state, "shown", {"channel": self.selected, "step": self.shown})
-
-    def scrub(self, step: int | None, channel: int | None = None) -> None:
-        """Another step is looked at; None is live."""
-        self.shown = step
-        if channel is not None and channel != self.selected:
-            self.select(channel)
-
-    def _control(self, name: str, value: Any) -> None:
-        if name in PARAMS:
-            self.pilot.set(name, value)
-            if self.pilot.wanted is not None:
-                publish.put(self.state, "address", encode(self.pilot.wanted, self.pilot.run))
-        elif name == "dice":
-            self.dice()
-        else:
-            self.pilot.ask(name, value)
-
-    def dice(self) -> None:
-        """Other filters at random."""
-        wanted, description = self.pilot.wanted, self.pilot.description
-        if wanted is None or description is None:
-            return
-        try:
-            self.pilot.ask("filters", target.dice(wanted, description))
-        except VizcoreError as error:
-            self.tell(notices.from_error(error))
+    def hush(self, ident: int) -> None:
+        """Take the notice back, if it is that one."""
+        if self.frame.notice and json.loads(self.frame.notice)["id"] == ident:
+            publish.put(self.frame, "notice", "")
 
     def _intent(self, attribute: str, old: str, new: str) -> None:
         try:
             intents.carry_out(self, new)
         except Exception as error:
-            self._complain(error)
+            self.tell(notices.from_error(error))
 
 
-def model_groups(models: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Names of networks under headings: shipped, at hand, to be fetched."""
-    groups: dict[str, list[str]] = {"Bundled": [], "On this disk": [], "Fetched when chosen": []}
-    for entry in models:
-        elsewhere = "On this disk" if entry["on_disk"] else "Fetched when chosen"
-        groups["Bundled" if entry["source"] == "bundled" else elsewhere].append(entry["name"])
-    return {heading: names for heading, names in groups.items() if names}
-
-
-def open_page(doc: Document, hub: Hub, clock: Callable[[], float] = time.monotonic) -> Page:
-    """Build the page of one visit into ``doc``."""
+def open_page(
+    doc: Document, hub: Hub, clock: Callable[[], float] = time.monotonic, query: str | None = None
+) -> Session:
+    """Build one visit into ``doc``, at the address ``query`` (default: that of the request)."""
     context = doc.session_context
     arguments = context.request.arguments if context is not None and context.request is not None else {}
-    page = Page(doc, hub, decode(arguments), clock)
+    session = Session(doc, hub, pairs(arguments if query is None else query), clock)
+    titles = {name: page.title for name, page in session.pages.items()}
     doc.title = "vizcore"
-    doc.template_variables.update({"version": str(int(hub.started))})
+    doc.template_variables.update({"version": str(int(hub.started)), "pages": titles, "here": session.here})
     doc.config.reconnect_session = False  # loses pictures in Bokeh 3.9; the page reloads instead
     doc.config.notify_connection_status = False
-    stream, curves = page.stream, page.curves
-    page.controls.root.tags = [stream.live, stream.flow, page.state, page.asked]  # part of the document, without a view
-    _attach(doc, page)  # before the roots are there: each later callback would walk through all models
+    roots = [root for page in session.pages.values() for root in page.roots]
+    pages = {name: {"state": page.state, **page.models} for name, page in session.pages.items()}
+    # part of the document, without a view
+    roots[0].tags = [session.frame, session.asked, *(model for models in pages.values() for model in models.values())]
+    _attach(doc, session, pages)  # before the roots are there: each later callback would walk through all models
     with doc.models.freeze():
-        doc.add_root(page.controls.root)
-        doc.add_root(curves.figure)
-    doc.on_event("document_ready", lambda _: page.ready())
-    doc.on_event("connection_lost", lambda _: page.lost())
-    doc.on_session_destroyed(lambda _context, page=page: page.close())
-    return page
+        for root in roots:
+            doc.add_root(root)
+    doc.on_event("document_ready", lambda _: session.ready())
+    doc.on_event("connection_lost", lambda _: session.lost())
+    doc.on_session_destroyed(lambda _context, session=session: session.close())
+    return session
 
 
-def _attach(doc: Document, page: Page) -> None:
-    """The calls into the page's own script; a page without it still acknowledges."""
-    live, flow, state = page.stream.live, page.stream.flow, page.state
-    live.js_on_change("data", CustomJS(args={"live": live, "flow": flow}, code="""
-        if (window.vizcore?.update) window.vizcore.update(live, flow)
-        else requestAnimationFrame(() => requestAnimationFrame(() => { flow.ack = live.get_column("sent")[0] }))
-    """))  # fmt: skip
-    for name in PROPERTIES:
-        state.js_on_change(name, CustomJS(args={"page": state}, code=f"window.vizcore?.page?.('{name}', page.{name})"))
-    models = {
-        "live": live, "flow": flow, "page": state, "ask": page.asked, "scores": page.curves.scores,
-        "marks": page.curves.marks, "cursor": page.curves.cursor, "figure": page.curves.figure,
-    }  # fmt: skip
-    names = ", ".join(models)
-    doc.js_on_event(
-        "document_ready", CustomJS(args=models, code=f"window.vizcore?.ready?.({{doc: page.document, {names}}})")
-    )
+def _attach(doc: Document, session: Session, pages: dict[str, dict[str, Any]]) -> None:
+    """The calls into the pages' scripts."""
+    for owner, state in {"": session.frame, **{name: page.state for name, page in session.pages.items()}}.items():
+        for name in texts(state):
+            code = f"window.vizcore?.told?.('{owner}', '{name}', state.{name})"
+            state.js_on_change(name, CustomJS(args={"state": state}, code=code))
+    models = {"frame": session.frame, "ask": session.asked, "pages": pages}
+    code = "window.vizcore?.ready?.({doc: frame.document, frame, ask, pages})"
+    doc.js_on_event("document_ready", CustomJS(args=models, code=code))
     doc.js_on_event("connection_lost", CustomJS(code="window.vizcore?.lost?.()"))

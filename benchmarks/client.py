@@ -54,7 +54,7 @@ class Viewer:
             name = value.get("attributes", {}).get("name") if isinstance(value.get("attributes"), dict) else None
             if name and "id" in value:
                 self._ids.setdefault(name, value["id"])
-                if name == "page":
+                if name == "ascent":
                     self.page.update(value["attributes"])
             for part in value.values():
                 self._index(part)
@@ -107,7 +107,7 @@ class Viewer:
             if event.get("kind") != "ModelChanged":
                 continue
             target, attribute = event["model"]["id"], event["attr"]
-            if target == self._ids.get("page"):
+            if target == self._ids.get("ascent"):
                 self.page[attribute] = event["new"]
                 if attribute == "status" and event["new"]:
                     self.status = json.loads(event["new"])

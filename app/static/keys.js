@@ -6,9 +6,11 @@ const NAMES = { ArrowLeft: "←", ArrowRight: "→", "Shift+ArrowLeft": "Shift �
 const WRITES = "input:not([type=range],[type=checkbox],[type=radio],[type=button]), select, textarea, [contenteditable]"
 const MOVES = /^(Arrow|Home|End|Page)/
 let table = []
+let shown = () => ""
 
-/** `perform(do, args, local)` carries an action out. */
-export function start(perform) {
+/** `perform(row)` carries an action out; `page()` is the one shown. */
+export function start(perform, page) {
+  shown = page
   const enabled = byId("keys-on")
   enabled.checked = read("vizcore.keys") !== "off"
   enabled.addEventListener("change", () => keep("vizcore.keys", enabled.checked ? "on" : "off"))
@@ -19,7 +21,7 @@ export function start(perform) {
     const row = enabled.checked && wanted(event)
     if (!row) return
     event.preventDefault()
-    perform(row.do, row.args ?? {}, row.local)
+    perform(row)
   })
 }
 
@@ -46,6 +48,7 @@ export function help() {
 function wanted(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return null
   const path = event.composedPath().filter((node) => node instanceof Element)
+  if (document.querySelector("dialog[open]:not(#help)")) return null
   if (byId("help").open) return event.key === "?" ? match(event) : null
   if (path.some((node) => node.matches(WRITES))) return null
   const focus = path[0]
@@ -58,7 +61,7 @@ function wanted(event) {
 function match(event) {
   const key = event.key === " " ? "Space" : event.key.length === 1 ? event.key.toLowerCase() : event.key
   const full = event.shiftKey && key.length > 1 ? `Shift+${key}` : key
-  return table.find((row) => row.keys.includes(full)) ?? null
+  return table.find((row) => row.keys.includes(full) && (!row.page || row.page === shown())) ?? null
 }
 
 /** A button pressed with the mouse gives the focus back, so that Space means the run and not the button again. */

@@ -1,211 +1,76 @@
-// Joins the page to Bokeh's models: what Python says goes to the views, what a person does goes back as intents.
-// The protocol is described in app/models.py and app/session.py.
+// Joins the pages to Bokeh's models: what Python says goes to the page it is for, what a person does goes back.
+// The protocol is described in app/pages/page.py and app/session.py. A page is a module in this table.
 
-import * as actions from "./actions.js"
-import * as evidence from "./evidence.js"
-import * as filmstrip from "./filmstrip.js"
-import { unpack } from "./frames.js"
+import * as ascent from "./ascent.js"
+import * as frame from "./frame.js"
+import { lost, share, toggleTheme } from "./header.js"
 import * as keys from "./keys.js"
+import * as library from "./library.js"
 import * as notices from "./notices.js"
-import { failures, offer, open, pump, revise, rewind } from "./painter.js"
-import * as stage from "./stage.js"
-import { adopt, arrived, cursor, emit, isLive, keep, live, on, position, seek, select, state } from "./state.js"
-import * as status from "./status.js"
-import { byId, painted, throttle } from "./text.js"
-import * as transport from "./transport.js"
-import * as wall from "./wall.js"
+import { connection } from "./status.js"
+import { byId } from "./text.js"
 
+const pages = { ascent, library }
+const actions = { link: share, theme: () => toggleTheme(ask), help: keys.help } // of every page
 let models = null
 let count = 0
-let opening = null // step that an address asks for, until it is known which steps were kept
 
 /** Tells Python what a person wants. */
 function ask(intent) {
   if (models) models.ask.intent = JSON.stringify({ n: ++count, ...intent })
 }
 
-// What Python says -------------------------------------------------------------------------------------
-
 const readers = {
-  run: takeRun,
-  status: takeStatus,
-  kept: takeKept,
-  notice: (notice) => (notice ? notices.show(notice) : notices.clear()),
-  evidence: evidence.take,
-  keys: (rows) => keys.take(rows ?? []),
-  shown: takeShown,
-  presets: () => {},
+  notice: (text) => (text ? notices.show(JSON.parse(text)) : notices.clear()),
+  keys: (text) => keys.take(JSON.parse(text || "[]")),
 }
 
-function take(name, text) {
-  if (name === "address") return actions.address(text)
-  readers[name]?.(text ? JSON.parse(text) : null)
+/** Python says something to a page, or to the frame (""). */
+function told(page, name, text) {
+  if (page) pages[page]?.take(name, text)
+  else readers[name]?.(text)
 }
 
-function takeRun(run) {
-  if (!run || !run.id) return
-  if (state.run?.id === run.id) {
-    Object.assign(state.run, run)
-    return emit("meta")
-  }
-  if (run.id !== state.next?.id) opening = null
-  state.next = run
-  wall.waiting(state.run !== null)
-}
-
-/** The announced run has a picture now: it replaces what was there, whose last picture is pinned. */
-function begin() {
-  if (state.stage && state.run) filmstrip.pin("before")
-  state.kept = []
-  state.knobs = []
-  open(state.next.id)
-  adopt(state.next)
-  wall.waiting(false)
-}
-
-function takeStatus(now) {
-  const before = state.status?.state
-  state.status = now
-  emit("status")
-  if (now?.state === "done" && before === "running") actions.firstHint()
-}
-
-function takeKept(kept) {
-  if (!kept) return
-  if (kept.run === state.next?.id && kept.steps.length) begin()
-  if (kept.run !== state.run?.id) return
-  const { steps, knobs, revision = 0 } = kept
-  revise(revision)
-  keep(steps, knobs, revision)
-  if (opening !== null && kept.steps.length) {
-    seek(opening)
-    opening = null
-  }
-  void pump()
-}
-
-function takeShown(shown) {
-  if (!shown) return
-  if (shown.channel !== null) {
-    if (state.run?.channels.includes(shown.channel)) select(shown.channel, false)
-    else state.selected = shown.channel
-  }
-  if (shown.step !== null && (state.run === null || state.next !== null)) opening = shown.step
-}
-
-/** A live frame: decoded and drawn unless a newer one comes first, then acknowledged. */
-async function update(source, flow) {
-  const sent = source.get_column("sent")?.[0] ?? 0
-  try {
-    const run = source.get_column("run")?.[0]
-    const packed = source.get_column("packed")?.[0]
-    if (packed?.length && (run === state.run?.id || run === state.next?.id)) {
-      if (run === state.next?.id) begin()
-      const frame = unpack(new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength))
-      if (arrived(frame.step)) rewind(frame.step)
-      offer(frame)
-      await pump()
-    }
-  } finally {
-    await painted()
-    if (sent > flow.ack) flow.ack = sent
-  }
-}
-
-// What a person does -----------------------------------------------------------------------------------
-
-const local = {
-  back: () => transport.step(-1),
-  forward: () => transport.step(1),
-  back10: () => transport.step(-10),
-  forward10: () => transport.step(10),
-  first: transport.first,
-  live: transport.goLive,
-  previous: () => byId("filter-previous").click(),
-  next: () => byId("filter-next").click(),
-  search: actions.search,
-  pin: () => filmstrip.pin(),
-  setb: stage.setB,
-  png: () => byId("export-png").click(),
-  link: actions.share,
-  theme: actions.toggleTheme,
-  help: keys.help,
-  close: transport.goLive,
-}
-
-function perform(name, args, isLocal) {
-  if (name === "toggle") transport.primary()
-  else if (isLocal) local[name]?.()
-  else ask({ do: name, ...args })
-}
-
-const scrub = throttle(100, () => ask(isLive() ? { do: "live" } : { do: "scrub", step: cursor(), channel: state.selected }))
-const moveCursor = throttle(100, () => {
-  if (models?.cursor && state.stage) models.cursor.location = state.stage.step
-})
-const sparks = throttle(200, () => {
-  const column = (name) => Array.from(models.scores.get_column(name) ?? [])
-  const [xs, ys, channel, color] = ["xs", "ys", "channel", "color"].map(column)
-  wall.sparks(channel.map((one, i) => ({ channel: one, xs: xs[i], ys: ys[i], color: color[i] })))
-})
-
-function start() {
-  notices.start(ask)
-  actions.start(ask)
-  wall.start()
-  stage.start()
-  transport.start(ask)
-  filmstrip.start(ask)
-  evidence.start()
-  status.start()
-  keys.start(perform)
-  byId("linked").addEventListener("change", () => actions.linkSliders(byId("linked").checked))
-  on("cursor", () => (scrub(), void pump()))
-  on("select", ({ channel, tell }) => {
-    if (tell) ask({ do: "select", channel })
-    if (!isLive()) scrub()
-    void pump()
-  })
-  on("drawn", moveCursor)
-  on("run", () => setTimeout(() => models && sparks()))
-  failures(() => notices.show({ id: "history", kind: "error", message: "A picture of the history could not be read.", hint: "The last one that could stays.", action: { label: "Try again" } }, pump))
-  document.addEventListener("visibilitychange", () => ask({ do: "viewing", on: !document.hidden }))
+function perform({ do: name, args, local, page }) {
+  const act = (page ? pages[page].actions : { ...pages[frame.shown()].actions, ...actions })[name]
+  if (act) act()
+  else if (!local) ask({ page: page || frame.shown(), do: name, ...args })
 }
 
 /** Bokeh's document is ready: read what is there, then say hello. */
 function ready(given) {
   models = given
-  for (const name of ["keys", "presets", "run", "shown", "status", "kept", "evidence", "notice", "address"]) {
-    if (models.page[name]) take(name, models.page[name])
+  const read = (page, model) => {
+    for (const { attr } of model) {
+      const value = model[attr]
+      if (typeof value === "string" && value && attr !== "name") told(page, attr, value)
+    }
   }
-  models.scores.properties.data.change.connect(sparks)
-  status.connection("on")
+  read("", models.frame)
+  for (const [name, page] of Object.entries(pages)) {
+    page.ready(models.pages[name])
+    read(name, models.pages[name].state)
+  }
+  connection("on")
   const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches
   ask({ do: "hello", viewing: !document.hidden, reduced, theme: document.documentElement.dataset.theme })
+  frame.current().seen?.(true)
 }
+
+notices.start(ask)
+keys.start(perform, frame.shown)
+frame.start(pages, ask)
+byId("share").addEventListener("click", share)
+byId("theme").addEventListener("click", actions.theme)
+document.addEventListener("visibilitychange", () => ask({ do: "viewing", on: !document.hidden }))
 
 window.vizcore = {
   ready,
-  update,
-  page: take,
-  lost: actions.lost,
-  scrub: (step) => state.kept.length && (transport.halt(), seek(state.kept[position(step)])),
-  live,
+  told,
+  lost,
+  update: ascent.update,
+  scrub: ascent.scrubTo,
+  live: ascent.live,
   /** What is shown, for tests and the curious. */
-  state: () => ({
-    run: state.run?.id ?? null,
-    state: state.status?.state ?? null,
-    step: state.status?.step ?? null,
-    selected: state.selected,
-    live: isLive(),
-    cursor: cursor(),
-    shown: state.stage?.step ?? null,
-    stage: state.stage && { ...state.stage },
-    linked: state.linked,
-    kept: state.kept.length,
-    latest: state.kept[state.kept.length - 1] ?? null,
-    tiles: Object.fromEntries(state.drawn),
-  }),
+  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state() }),
 }
-
-start()

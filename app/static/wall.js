@@ -60,7 +60,7 @@ function build() {
   const grid = byId("tiles")
   grid.classList.remove("poster")
   grid.replaceChildren(...[...tiles.values()].map((tile) => tile.root))
-  write(byId("wall-note"), `${tiles.size} of ${state.run.layer ? `layer ${state.run.layer}` : "the classes"}`)
+  write(byId("wall-note"), "")
   layout()
   mark()
 }

@@ -11,8 +11,8 @@ import pytest
 from bokeh.document import Document
 
 from app.hub import Hub, set_hub
-from app.permalink import decode
-from app.session import Page, open_page
+from app.pages.ascent import Ascent
+from app.session import Session, open_page
 from tests.app.fake import FakeEngine
 from vizcore.runs import Library
 
@@ -52,18 +52,20 @@ class Visit:
     def __init__(self, hub: Hub, clock: Clock, query: str = "") -> None:
         self.doc = Document()
         self.hub, self.clock, self.engine = hub, clock, hub.engine
-        self.page: Page = open_page(self.doc, hub, clock)
-        self.page.address = decode(query)
+        self.session: Session = open_page(self.doc, hub, clock, query)
+        page = self.session.pages["ascent"]
+        assert isinstance(page, Ascent)
+        self.page = page
         self._asked = 0
 
     def arrive(self, **hello: Any) -> Visit:
-        self.page.ready()
+        self.session.ready()
         self.ask("hello", **hello)
         return self.go()
 
     def ask(self, do: str, **fields: Any) -> None:
         self._asked += 1
-        self.page.asked.intent = json.dumps({"n": self._asked, "do": do, **fields})
+        self.session.asked.intent = json.dumps({"n": self._asked, "do": do, **fields})
 
     def go(self, seconds: float = 0.5, turns: int = 0) -> Visit:
         """Let time pass in ticks of 30 ms, the engine making a step in each of the first ``turns``."""
@@ -72,12 +74,12 @@ class Visit:
                 self.engine.turn()
                 self.engine.flush()
             self.clock.pass_(0.03)
-            self.page.tick()
+            self.session.tick()
             self.page.stream.flow.ack = self.page.stream.sent
         return self
 
     def told(self, name: str) -> Any:
-        text = getattr(self.page.state, name)
+        text = getattr(self.session.frame if name in ("notice", "keys") else self.page.state, name)
         return json.loads(text) if text else None
 
     def calls(self, name: str) -> list[tuple[Any, ...]]:

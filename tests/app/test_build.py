@@ -14,12 +14,11 @@ from bokeh.document import Document
 
 import app
 from app.hub import Hub
-from app.models import PROPERTIES
 from tests.app.conftest import Clock, Visit
 
 FOLDER = Path(app.__file__).parent
 VISIBLE = {"controls", "curves"}
-HIDDEN = {"live", "flow", "page", "ask", "scores", "marks", "cursor"}
+HIDDEN = {"live", "flow", "frame", "ascent", "ask", "scores", "marks", "cursor"}
 
 
 def test_the_folder_is_an_application(hub: Hub) -> None:
@@ -33,8 +32,6 @@ def test_the_folder_is_an_application(hub: Hub) -> None:
     assert len(hub.engine.calls) == asked  # no work before somebody is there
     assert doc.config.reconnect_session is False
     assert len(doc.models) < 300
-    state = doc.get_model_by_name("page")
-    assert set(PROPERTIES) <= set(state.properties())
 
 
 def test_the_page_is_built_without_torch(tmp_path: Path) -> None:
@@ -58,17 +55,17 @@ def test_visits_leave_nothing_behind(hub: Hub) -> None:
     seen: list[weakref.ref[Document]] = []
     for _ in range(20):
         here = Visit(hub, Clock(), "filters=1&size=32")
-        here.page.ready()
+        here.session.ready()
         here.ask("hello")
         here.go(0.12, turns=1)
         seen.append(weakref.ref(here.doc))
-        page, doc = here.page, here.doc
-        page.close()
+        session, doc = here.session, here.doc
+        session.close()
         doc.clear()
-        del here, page, doc
+        del here, session, doc
     gc.collect()
     assert sum(ref() is not None for ref in seen) <= 1
-    assert len(hub.pages) <= 1
+    assert len(hub.sessions) <= 1
 
 
 def test_the_same_runs_behind_many_pages_are_opened_once(hub: Hub) -> None:

@@ -7,9 +7,10 @@ from bokeh.models import Div
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.intents import INTENTS
+from app.intents import SESSION
 from app.keys import KEYS, markdown, table
 from app.notices import from_error, plain
+from app.pages.ascent_intents import INTENTS
 from vizcore.errors import LayerError
 from vizcore.spec import PRESETS
 
@@ -46,7 +47,7 @@ def test_the_unforeseen_shows_nothing_of_its_inside() -> None:
 def test_every_key_does_something_once() -> None:
     pressed = [name for key in KEYS for name in key.keys]
     assert len(pressed) == len(set(pressed))
-    assert {key.do for key in KEYS if not key.local} <= set(INTENTS)
+    assert {key.do for key in KEYS if not key.local} <= set(INTENTS) | set(SESSION)
     assert [key.args["name"] for key in KEYS if key.do == "preset"] == list(PRESETS)
-    assert all(set(row) == {"keys", "do", "args", "help", "group", "local"} for row in table())
+    assert all(set(row) == {"keys", "do", "args", "help", "group", "local", "page"} for row in table())
     assert markdown().count("\n") == len(KEYS) + 1

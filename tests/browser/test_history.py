@@ -79,7 +79,7 @@ def test_a_step_that_was_not_kept_shows_the_nearest_and_its_number(visit: Open) 
     here = visit().open(frames=14)
     state = here.pause()
     ranges = f"{{run: '{state['run']}', steps: [[0, {state['latest']}, 5]], knobs: [], total: 3}}"
-    here.page.evaluate(f"vizcore.page('kept', JSON.stringify({ranges}))")
+    here.page.evaluate(f"vizcore.told('ascent', 'kept', JSON.stringify({ranges}))")
     here.slide("history", 6)
     here.until("s.shown === 5")
     assert here.page.get_by_test_id("history").input_value() == "5"

@@ -95,7 +95,7 @@ def test_notices_are_text(visit: Open) -> None:
         "hint": bad,
         "action": {"label": bad, "do": "live"},
     }
-    here.page.evaluate("(notice) => vizcore.page('notice', JSON.stringify(notice))", notice)
+    here.page.evaluate("(notice) => vizcore.told('', 'notice', JSON.stringify(notice))", notice)
     shown = here.page.get_by_test_id("notice")
     assert bad in shown.inner_text()
     assert shown.locator("img, script").count() == 0
@@ -197,7 +197,7 @@ def test_pictures_of_another_revision_are_fetched_again(visit: Open) -> None:
     asked: list[str] = []
     here.page.on("request", lambda request: "/frames/" in request.url and asked.append(request.url))
     kept = f"{{run: '{state['run']}', steps: [[0, {state['latest']}, 1]], knobs: [], revision: 1}}"
-    here.page.evaluate(f"vizcore.page('kept', JSON.stringify({kept}))")
+    here.page.evaluate(f"vizcore.told('ascent', 'kept', JSON.stringify({kept}))")
     here.until("s.shown === s.latest")
     here.slide("history", 3)
     here.until("s.shown === 3")

@@ -1,0 +1,9 @@
+"""The pages of the dashboard, one module each, in the order of their tabs (docs/architecture.md: how to add one)."""
+
+from __future__ import annotations
+
+from app.pages.ascent import Ascent
+from app.pages.library import LibraryPage
+from app.pages.page import Page
+
+PAGES: dict[str, type[Page]] = {page.name: page for page in (Ascent, LibraryPage)}

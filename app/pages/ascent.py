@@ -1,0 +1,297 @@
+"""The page Ascent: joins the models that the browser sees to the pilot of its run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bokeh.models import CustomJS
+
+from app import notices, publish, target
+from app.controls import Controls
+from app.curves import Curves
+from app.disk import Disk
+from app.evidence import Evidence
+from app.models import State
+from app.pages.ascent_intents import INTENTS
+from app.pages.page import Page
+from app.permalink import Address, decode, encode
+from app.pilot import ACTIVE, Pilot
+from app.stream import Stream
+from vizcore.errors import VizcoreError, from_dict
+from vizcore.history import RunReader
+from vizcore.spec import HOT, PARAMS, PRESETS, RunSpec, format_channels
+
+if TYPE_CHECKING:
+    from app.session import Session
+
+SLOW = 0.3  # seconds between two looks at what is not pictures
+CHUNK = 1000  # steps of scores that are read at once: of 64 filters, some milliseconds
+SHARE = 20  # drawing the curves takes at most one part in so many of the time
+
+
+class Ascent(Page):
+    """Filters that ascend, live, and their history.  Nothing is asked of the engine before the page is seen."""
+
+    name, title = "ascent", "Ascent"
+    intents = INTENTS
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        hub, clock = session.hub, session.clock
+        self.address = decode(session.query)
+        self.state = State(name="ascent", presets=publish.text(list(PRESETS)))
+        self.stream = Stream(clock)
+        self.curves = Curves()
+        self.controls = Controls(self._control)
+        self.pilot = Pilot(hub, f"page-{secrets.token_hex(4)}", self.tell, self._adopted, clock)
+        self.evidence = Evidence(lambda run, step, channel: hub.engine.evidence(run, step, channel), clock)
+        self.disk = Disk(hub.library_use, self.tell, self._take_back, clock)
+        self.models = {
+            "live": self.stream.live, "flow": self.stream.flow, "scores": self.curves.scores,
+            "marks": self.curves.marks, "cursor": self.curves.cursor, "figure": self.curves.figure,
+        }  # fmt: skip
+        self.roots = (self.controls.root, self.curves.figure)
+        self.selected: int | None = None
+        self.shown: int | None = None  # the step that is looked at; None is live
+        self._clock = clock
+        self._place = Address()  # what is looked at first, once its run is there
+        self._on_show: str | None = None
+        self._started = self._keep_notice = False
+        self._notice = 0  # id of the last one of this page
+        self._complained: tuple[str, str] | None = None
+        self._slow_due = self._draw_due = 0.0
+        self._told = ""  # the state that the page knows
+        self._knobs = 0
+        self._version: tuple[str, int] | None = None  # of the run file, when it was last looked at
+        self._revision: int | None = None  # of its pictures
+        # A page without its script still acknowledges.
+        live, flow = self.stream.live, self.stream.flow
+        live.js_on_change("data", CustomJS(args={"live": live, "flow": flow}, code="""
+            if (window.vizcore?.update) window.vizcore.update(live, flow)
+            else requestAnimationFrame(() => requestAnimationFrame(() => { flow.ack = live.get_column("sent")[0] }))
+        """))  # fmt: skip
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    def show(self, on: bool) -> None:
+        """Seen from now on, or hidden: then the run rests and no picture is sent."""
+        self.pilot.view(on)
+        self.stream.open() if on else self.stream.gate.shut()
+        if on and not self._started:
+            self._started = True
+            self._place = self.address
+            self.pilot.start(self.address, autostart=self.address.autostart and not self.session.reduced)
+
+    def theme(self, name: str) -> None:
+        """Colours of the figure."""
+        self.curves.theme(name)
+
+    def close(self) -> None:
+        """The browser is gone, perhaps for good; no Bokeh call is made."""
+        self.pilot.close()
+        self.stream.gate.shut()
+
+    def tick(self) -> None:
+        """Everything that happens by itself."""
+        self.pilot.tick()
+        try:
+            self._show(self._clock())
+        except VizcoreError as error:  # the run file went bad under us: the last picture stays
+            self.tell(notices.from_error(error))
+            self.pilot.reader = None
+
+    # -- what is shown -------------------------------------------------------------------------------------
+
+    def _show(self, now: float) -> None:
+        run, reader = self.pilot.run, self.pilot.reader
+        if run is not None and reader is not None:
+            self.stream.push(run, reader)
+            self._believe(run, reader)
+        if now < self._slow_due and self.pilot.state == self._told:
+            return
+        self._told = self.pilot.state  # a pause is seen at once
+        self._slow_due = now + SLOW
+        self._publish_status()
+        if run is not None and reader is not None and self._version != (run, reader.version):
+            self._version = (run, reader.version)
+            self._publish_history(run, reader)
+        if now >= self._draw_due:
+            began = self._clock()
+            self.curves.draw()
+            self._draw_due = now + SHARE * (self._clock() - began)
+
+    def _publish_history(self, run: str, reader: RunReader) -> None:
+        """Scores, kept steps and knobs, when the run file has grown."""
+        self._follow(run, reader)
+        kept = publish.kept(run, reader)
+        if self._revision not in (None, kept["revision"]):  # steps were made anew
+            self.curves.void()
+            self.evidence.clear()
+            self.stream.forget()
+        self._revision = kept["revision"]
+        steps, scores, _ = reader.scores(self.curves.last, CHUNK)
+        self.curves.add(steps, scores)
+        if len(steps) == CHUNK:
+            self._version = None  # there is more to read
+        if publish.put(self.state, "kept", kept):
+            self.curves.mark([(step, label) for step, _, _, label in kept["knobs"]])
+
+    def _believe(self, run: str, reader: RunReader) -> None:
+        """Evidence for the picture that is looked at."""
+        step = self.shown if self.shown is not None else reader.latest()
+        if step is not None and self.selected is not None:
+            live = self.shown is None and self.pilot.state in ACTIVE
+            self.evidence.want(run, step, self.selected, live=live)
+        if self.evidence.tick():
+            publish.put(self.state, "evidence", self.evidence.state)
+
+    def _publish_status(self) -> None:
+        run, wanted = self.pilot.run, self.pilot.wanted
+        live = self.hub.engine.states.get(run) if run is not None else None
+        steps = int(wanted.steps) if wanted is not None else 0
+        busy = next(iter(self.hub.engine.loading.values()), self.pilot.busy) if self.pilot.busy else ""
+        disk = self.disk.look(run, self.pilot.reader, live.note if live is not None else "")
+        publish.put(self.state, "status", {**publish.status(run, self.pilot.reader, live, busy, steps), "disk": disk})
+        if live is not None and live.error and (live.run, live.error["message"]) != self._complained:
+            self._complained = (live.run, live.error["message"])
+            self.tell(notices.from_error(from_dict(live.error), {"label": "Try again", "do": "restart"}))
+
+    def _follow(self, run: str, reader: RunReader) -> None:
+        """Knobs that another page turned on the same run move here too."""
+        log = reader.knobs()
+        if len(log) > self._knobs and self.pilot.wanted is not None:
+            changes = {name: value for _, name, value in log[self._knobs :] if name in HOT}
+            self._knobs = len(log)
+            self.pilot.follow(changes)
+            self._show_controls()
+
+    def _adopted(self) -> None:
+        """Another run is shown, or more is known about it."""
+        wanted, run = self.pilot.wanted, self.pilot.run
+        self.controls.offer_models(model_groups(self.pilot.models))
+        if wanted is None:
+            return
+        description = self.pilot.description
+        if description is not None:
+            self.controls.offer_layers([layer["path"] for layer in description["layers"]])
+        self._show_controls()
+        reader = self.pilot.reader
+        spec = reader.spec if reader is not None else wanted
+        if run != self._on_show:
+            self._on_show = run
+            self._knobs = len(reader.knobs()) if reader is not None else 0
+            self._look(run, spec)
+            self.curves.show(spec.channels, self.selected)
+            self.evidence.clear()
+            self.stream.forget()
+            publish.put(self.state, "kept", "")
+            publish.put(self.state, "evidence", "")
+            self._clear_notice()
+            self._version = self._revision = None
+            self._slow_due = self._draw_due = 0.0
+            publish.put(self.state, "shown", "")  # the same place in another run is told again
+        parent = reader.meta.get("parent") if reader is not None else None
+        publish.put(self.state, "run", publish.run(run, spec, description, parent))
+        publish.put(self.state, "shown", {"channel": self.selected, "step": self.shown})
+
+    def _look(self, run: str | None, spec: RunSpec) -> None:
+        """Choose step and filter of a run that was not shown before: those of the address, else live and the same."""
+        place, self._place = self._place, Address()
+        self.shown = place.step if place.run == run else None
+        if place.run in (run, None) and place.filter in spec.channels:
+            self.selected = place.filter
+        elif self.selected not in spec.channels:
+            self.selected = spec.channels[0]
+
+    def _show_controls(self) -> None:
+        wanted = self.pilot.wanted
+        if wanted is None:
+            return
+        self.controls.show(
+            preset=wanted.preset, model=wanted.model, layer=wanted.layer, objective=wanted.objective,
+            filters=format_channels(wanted.channels),
+        )  # fmt: skip
+        self.controls.show_values({name: getattr(wanted, name) for name in PARAMS})
+        publish.put(self.state, "address", encode(wanted, self.pilot.run))
+
+    # -- what is asked -------------------------------------------------------------------------------------
+
+    def tell(self, notice: Mapping[str, Any]) -> None:
+        """Show a notice."""
+        self._keep_notice, self._notice = bool(notice.get("keep")), notice.get("id", 0)
+        self.session.tell(notice)
+
+    def _complain(self, error: BaseException) -> None:
+        self.tell(notices.from_error(error))
+
+    def _clear_notice(self) -> None:
+        """A new run answers the complaint about the one before, but not that it is another than was asked for."""
+        if not self._keep_notice:
+            self.session.hush(self._notice)
+        self._keep_notice = False
+
+    def _take_back(self, ident: int) -> None:
+        """What a notice says is true no more."""
+        self.session.tell({"id": ident, "kind": "gone"})
+
+    def undo(self) -> None:
+        """The controls say again what is shown."""
+        self._show_controls()
+
+    def open(self, place: Address) -> None:
+        """Show a run of the library, at a step and a filter of it.
+
+        Raises:
+            HistoryError: unknown or damaged.
+        """
+        self._place = place
+        self.pilot.open(place.run or "")
+
+    def pin(self, step: int) -> None:
+        """Keep the pictures of a step for good."""
+        if self.pilot.run is not None:
+            self.pilot.pending.add(self.hub.pin(self.pilot.run, step), fail=self._complain)
+
+    def select(self, channel: int) -> None:
+        """Another filter is looked at closely."""
+        if self.pilot.reader is not None and channel in self.pilot.reader.spec.channels:
+            self.selected = channel
+            self.curves.select(channel)
+            publish.put(self.state, "shown", {"channel": self.selected, "step": self.shown})
+
+    def scrub(self, step: int | None, channel: int | None = None) -> None:
+        """Another step is looked at; None is live."""
+        self.shown = step
+        if channel is not None and channel != self.selected:
+            self.select(channel)
+
+    def _control(self, name: str, value: Any) -> None:
+        if name in PARAMS:
+            self.pilot.set(name, value)
+            if self.pilot.wanted is not None:
+                publish.put(self.state, "address", encode(self.pilot.wanted, self.pilot.run))
+        elif name == "dice":
+            self.dice()
+        else:
+            self.pilot.ask(name, value)
+
+    def dice(self) -> None:
+        """Other filters at random."""
+        wanted, description = self.pilot.wanted, self.pilot.description
+        if wanted is None or description is None:
+            return
+        try:
+            self.pilot.ask("filters", target.dice(wanted, description))
+        except VizcoreError as error:
+            self.tell(notices.from_error(error))
+
+
+def model_groups(models: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Names of networks under headings: shipped, at hand, to be fetched."""
+    groups: dict[str, list[str]] = {"Bundled": [], "On this disk": [], "Fetched when chosen": []}
+    for entry in models:
+        elsewhere = "On this disk" if entry["on_disk"] else "Fetched when chosen"
+        groups["Bundled" if entry["source"] == "bundled" else elsewhere].append(entry["name"])
+    return {heading: names for heading, names in groups.items() if names}

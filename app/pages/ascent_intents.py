@@ -1,0 +1,92 @@
+"""What the page Ascent may ask: one literal table."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from app import target
+from app.intents import Fields, number, words
+from app.permalink import Address, decode
+from vizcore.spec import PARAMS, PRESETS
+
+if TYPE_CHECKING:
+    from app.pages.ascent import Ascent
+
+
+def _select(page: Ascent, fields: Fields) -> None:
+    channel = number(fields, "channel")
+    if channel is not None:
+        page.select(channel)
+
+
+def _pin(page: Ascent, fields: Fields) -> None:
+    step = number(fields, "step")
+    if step is not None:
+        page.pin(step)
+
+
+def _layer(page: Ascent, fields: Fields) -> None:
+    pilot = page.pilot
+    if words(fields, "path"):
+        pilot.ask("layer", words(fields, "path"))
+    elif fields.get("by") in (-1, 1) and pilot.wanted is not None and pilot.description is not None:
+        pilot.ask("layer", target.neighbour(pilot.layer_wanted, pilot.description, fields["by"]))
+
+
+def _preset(page: Ascent, fields: Fields) -> None:
+    names = list(PRESETS)
+    index = number(fields, "index")
+    name = names[index] if index is not None and index < len(names) else words(fields, "name")
+    if name in PRESETS:
+        page.pilot.ask("preset", name)
+
+
+def _set(page: Ascent, fields: Fields) -> None:
+    name = words(fields, "name")
+    if name in PARAMS:
+        value = page.controls.parameters[name].meta.clamp(fields.get("value"))
+        page.controls.show_values({name: value})
+        page.pilot.set(name, value)
+
+
+def _start(page: Ascent, fields: Fields) -> None:
+    address = decode(words(fields, "address")) if fields.get("address") else page.address
+    page.pilot.begin_address(address)
+
+
+def _ask(name: str, key: str) -> Callable[[Ascent, Fields], None]:
+    def act(page: Ascent, fields: Fields) -> None:
+        if words(fields, key):
+            page.pilot.ask(name, words(fields, key))
+
+    return act
+
+
+INTENTS: dict[str, Callable[[Ascent, Fields], None]] = {
+    "toggle": lambda page, fields: page.pilot.toggle(),
+    "pause": lambda page, fields: page.pilot.pause(),
+    "resume": lambda page, fields: page.pilot.resume(),
+    "step": lambda page, fields: page.pilot.step(),
+    "restart": lambda page, fields: page.pilot.restart(),
+    "newseed": lambda page, fields: page.pilot.restart(seed=secrets.randbelow(10_000)),
+    "further": lambda page, fields: page.pilot.further(fields.get("by")),
+    "select": _select,
+    "scrub": lambda page, fields: page.scrub(number(fields, "step"), number(fields, "channel")),
+    "live": lambda page, fields: page.scrub(None),
+    "pin": _pin,
+    "layer": _layer,
+    "filters": _ask("filters", "text"),
+    "model": _ask("model", "name"),
+    "objective": _ask("objective", "text"),
+    "dice": lambda page, fields: page.dice(),
+    "preset": _preset,
+    "open": lambda page, fields: page.open(
+        Address(run=words(fields, "run"), step=number(fields, "step"), filter=number(fields, "channel"))
+    ),
+    "set": _set,
+    "undo": lambda page, fields: page.undo(),
+    "start": _start,
+}
+"""What the page Ascent may ask."""

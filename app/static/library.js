@@ -1,0 +1,123 @@
+// The page Library: fetches the list when Python says that there is a newer one, and keeps what is looked for.
+
+import { SORTS, arrange } from "./arrange.js"
+import * as detail from "./detail.js"
+import * as frame from "./frame.js"
+import * as notices from "./notices.js"
+import * as shelf from "./shelf.js"
+import { byId, bytes, throttle, write } from "./text.js"
+
+let ask = () => {}
+let runs = []
+let have = 0 // version of the list
+let told = null // what Python says of the newest
+let fetching = false
+let chosen = null
+const look = { search: "", sort: "created", tree: false }
+
+export function start(send) {
+  ask = send
+  const asked = new URLSearchParams(location.search)
+  if (asked.get("page") === "library") {
+    Object.assign(look, { search: (asked.get("search") ?? "").slice(0, 200), tree: asked.get("tree") === "1" })
+    if (SORTS.includes(asked.get("sort"))) look.sort = asked.get("sort")
+    chosen = asked.get("chosen")
+  }
+  const search = byId("library-search")
+  Object.assign(search, { value: look.search })
+  byId("library-sort").value = look.sort
+  byId("library-tree").checked = look.tree
+  search.addEventListener("input", throttle(60, () => change({ search: search.value })))
+  search.addEventListener("keydown", (event) => event.key === "ArrowDown" && byId("library-runs").focus())
+  byId("library-sort").addEventListener("change", () => change({ sort: byId("library-sort").value }))
+  byId("library-tree").addEventListener("change", () => change({ tree: byId("library-tree").checked }))
+  shelf.start({ choose, open })
+  detail.start({ choose, open, annotate: (run, changes) => ask({ do: "annotate", run, ...changes }) })
+}
+
+export const ready = () => {}
+
+export function take(name, text) {
+  if (name !== "shelf" || !text) return
+  told = JSON.parse(text)
+  void refresh()
+}
+
+/** The page is seen, or not. */
+export function seen(on) {
+  if (on) void refresh()
+  if (on) show()
+}
+
+async function refresh() {
+  if (!told || fetching || frame.shown() !== "library" || told.version === have) return
+  fetching = true
+  const version = told.version
+  try {
+    const answer = await fetch(`library?v=${version}`)
+    if (!answer.ok) throw new Error(answer.statusText)
+    const list = await answer.json()
+    have = version
+    runs = list.runs
+    notices.remove("library")
+    show()
+  } catch {
+    notices.show({ id: "library", kind: "error", message: "The list of runs could not be read.", hint: "The last one that could stays.", action: { label: "Try again" } }, refresh)
+  } finally {
+    fetching = false
+  }
+  if (told.version !== have) setTimeout(refresh, 300)
+}
+
+function change(what) {
+  Object.assign(look, what)
+  byId("library-runs").scrollTop = 0
+  show()
+  frame.place()
+}
+
+function show() {
+  const rows = arrange(runs, look)
+  shelf.show(rows)
+  choose(chosen)
+  write(byId("library-count"), rows.length === runs.length ? `${runs.length} runs` : `${rows.length} of ${runs.length} runs`)
+  const empty = byId("library-empty")
+  empty.hidden = rows.length > 0 || !have
+  write(empty, runs.length ? "No run has all of these words." : "No run was kept yet. They come here by themselves.")
+  if (told) quota()
+}
+
+function quota() {
+  const share = Math.min(100, (100 * told.bytes) / told.limit)
+  byId("library-quota").style.setProperty("--share", `${share}%`)
+  const damaged = Object.keys(told.damaged).length
+  write(byId("library-quota"), `${bytes(told.bytes) || "0 MB"} of ${bytes(told.limit)}${told.over.length ? `, ${told.over.length} runs too many` : ""}${damaged ? `, ${damaged} cannot be read` : ""}`)
+}
+
+function choose(id, reveal = false) {
+  chosen = id
+  shelf.choose(id, reveal)
+  detail.show(runs.find((run) => run.id === id) ?? null, runs)
+  frame.place()
+}
+
+function open(id) {
+  frame.go("ascent")
+  ask({ page: "ascent", do: "open", run: id })
+}
+
+export function query() {
+  const parts = new URLSearchParams()
+  if (look.search) parts.set("search", look.search)
+  if (look.sort !== "created") parts.set("sort", look.sort)
+  if (look.tree) parts.set("tree", "1")
+  if (chosen) parts.set("chosen", chosen)
+  return String(parts)
+}
+
+export const actions = {
+  search: () => byId("library-search").focus(),
+}
+
+/** What is shown, for tests and the curious. */
+export const state = () => ({ runs: runs.length, rows: arrange(runs, look).map(({ run, depth }) => [run.id, depth]), chosen })
