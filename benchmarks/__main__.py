@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import live, look, render, step
+from benchmarks import live, look, render, step, travel
 from benchmarks.report import Result, save
 
 SUITES: dict[str, Callable[[], list[Result]]] = {
@@ -15,17 +15,20 @@ SUITES: dict[str, Callable[[], list[Result]]] = {
     "overhead": live.overhead,
     "page": live.page,
     "soak": live.soak,
+    "travel": travel.travel,
 }
+PARTS: dict[str, Callable[[], list[Result]]] = {f"travel.{name}": part for name, part in travel.PARTS.items()}
 
 
 def main(names: list[str]) -> int:
-    """Run the suites and print what they say; 2 for an unknown name."""
-    unknown = [name for name in names if name not in SUITES]
+    """Run the suites, or parts of them, and print what they say; 2 for an unknown name."""
+    known = SUITES | PARTS
+    unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"There is no benchmark {unknown[0]}. Use: {', '.join(SUITES)}.", file=sys.stderr)
+        print(f"There is no benchmark {unknown[0]}. Use: {', '.join(known)}.", file=sys.stderr)
         return 2
     for name in names or SUITES:
-        results = SUITES[name]()
+        results = known[name]()
         for result in results:
             spread = "" if result.spread is None else f" ± {result.spread:.3g}"
             print(

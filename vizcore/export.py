@@ -9,10 +9,10 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from vizcore import spec as specs
 from vizcore.errors import ExportError, VizcoreError
 from vizcore.params import Value
 from vizcore.spec import RunSpec
+
+if TYPE_CHECKING:
+    from vizcore.history import RunReader
 
 KEY = "vizcore"  # keyword of the PNG text chunk
 MAX_RECIPE = 1_000_000  # bytes; Pillow refuses text chunks above 1 MiB
@@ -65,6 +68,16 @@ class Recipe:
             "extra": dict(self.extra),
         }
         return json.dumps(data, separators=(",", ":"))
+
+
+def recipe_of(reader: RunReader, step: int, channel: int | None = None) -> Recipe:
+    """The recipe of a stored picture, which says also of which run it is, and of which fork."""
+    meta = reader.meta
+    knobs = tuple(turn for turn in reader.knobs() if turn[0] <= step)
+    extra = {"run": reader.path.stem, **(meta.get("environment") or {})}
+    if reader.root:
+        extra["fork"] = meta.get("parent")
+    return Recipe(reader.spec, step, knobs, channel, str(meta.get("weights_hash", "")), extra=extra)
 
 
 def save_png(
@@ -223,12 +236,23 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     Raises:
         ExportError: no space, no such folder, or no right to write.
     """
+    with drafted(path) as draft:
+        draft.write_bytes(data)
+
+
+@contextlib.contextmanager
+def drafted(path: str | Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; at the end it becomes ``path``, after an error or Ctrl-C it is gone.
+
+    Raises:
+        ExportError: no space, no such folder, or no right to write.
+    """
     target = Path(path)
     draft = target.with_name(f".{secrets.token_hex(8)}.part")  # short, whatever the length of the name
     try:
-        with draft.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
+        draft.open("xb").close()
+        yield draft
+        with draft.open("rb+") as stream:
             os.fsync(stream.fileno())
         draft.replace(target)
         _sync_folder(target.parent)

@@ -127,25 +127,30 @@ def remake(
     if not 0 <= first <= last <= newest:
         raise HistoryError(f"The run has no step {last if 0 <= first <= last else first}.", f"It is at step {newest}.")
     owner = reader.owner(first)
-    end = min(last, reader.root - 1) if owner is not reader else last  # an ancestor's part first, then the rest
+    end = _part(reader, owner, last)
     rerun, revision = Rerun(reader, network, first, device), owner.own_revision
-    kept, made, identical, worst = set(owner.steps().tolist()), [], True, 0.0
+    made, identical, worst = [], True, 0.0
     for frame in rerun:
         same, difference = _compare(rerun, frame)
         identical, worst = identical and same, max(worst, difference)
-        if (
-            frame.images is not None
-            and frame.step not in kept
-            and recall(owner.path, frame.step, frame.images, revision)
-        ):
+        images = frame.images if not owner.stays(frame.step) else None
+        if images is not None and recall(owner.path, frame.step, images, revision):
             made.append(frame.step)
-        yield frame.step - rerun.start + 1, last - rerun.start + 1
+        yield frame.step - rerun.start + 1, end - rerun.start + 1
         if frame.step >= end:
             break
     if end == last:
         return Remade(owner.path.stem, tuple(made), identical, worst)
     rest = yield from remake(reader, network, end + 1, last, device)
     return Remade(rest.run, (*made, *rest.steps), identical and rest.identical, max(worst, rest.difference))
+
+
+def _part(reader: RunReader, owner: RunReader, last: int) -> int:
+    """The last step, at most ``last``, that ``owner`` made of what ``reader`` shows: the rest is its descendants'."""
+    end, below = last, reader
+    while below is not owner and below.parent is not None:
+        end, below = min(last, below.root - 1), below.parent
+    return end
 
 
 def _compare(rerun: Rerun, frame: Frame) -> tuple[bool, float]:

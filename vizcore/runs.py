@@ -9,6 +9,7 @@ import io
 import json
 import os
 import secrets
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ class Library:
         self._index = self.home / "index.json"
         self._seen: dict[str, tuple[runinfo.Stamp, RunInfo]] = {}
         self._remembered = False
+        self._lock = threading.RLock()  # pages ask from several threads
 
     # One run ---------------------------------------------------------------------------------------------------
 
@@ -120,7 +122,8 @@ class Library:
     def info(self, run: str) -> RunInfo:
         """The line of one run; raises :class:`HistoryError` if it is unknown or unreadable."""
         path = self.path(run)
-        return self._info(run, path, runinfo.stamp(path), schema.locked(path))
+        with self._lock:
+            return self._info(run, path, runinfo.stamp(path), schema.locked(path))
 
     def thumbnail(self, run: str, side: int = 64) -> bytes:
         """The newest picture of the run's first filter as WebP, at most ``side`` px wide and high.
@@ -202,6 +205,10 @@ class Library:
 
     def scan(self) -> Listing:
         """All runs, newest first, and what could not be read."""
+        with self._lock:
+            return self._scan()
+
+    def _scan(self) -> Listing:
         if not self._remembered:
             self._remembered = True
             self._seen = runinfo.load_index(self._index) | self._seen

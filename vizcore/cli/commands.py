@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group, RenderableType
 
 import vizcore
 from vizcore.cli import console, looking
 from vizcore.cli.arguments import Arch, Json, Model
 from vizcore.cli.console import Result
 from vizcore.cli.flags import chosen, with_parameters
+from vizcore.cli.runs import runs
 from vizcore.errors import SpecError
-from vizcore.spec import format_channels, to_dict
 
 app = typer.Typer(
     name="vizcore",
@@ -24,7 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-runs = typer.Typer(help="The runs that are kept on disk.")
 app.add_typer(runs, name="runs")
 
 
@@ -129,81 +126,7 @@ app.command()(looking.top)
 app.command()(looking.weights)
 
 
-@runs.command("list")
-def runs_list(json: Json = False) -> Result:
-    """List the runs in the library, the newest first, and those whose file is damaged."""
-    from vizcore.runs import Library
-
-    keys = ("id", "model", "layer", "channels", "steps", "state", "bytes", "parent", "created")
-    listing = Library().scan()
-    entries = [{key: info.to_dict()[key] for key in keys} for info in listing.runs]
-    columns = ("run", "model", "layer", "filters", "steps", "state", "size")
-    view = console.table(*columns, numbers=("steps", "size"))
-    for e in entries:
-        filters, size = format_channels(e["channels"]), console.size(e["bytes"])
-        view.add_row(*map(console.cell, (e["id"], e["model"], e["layer"], filters, e["steps"], e["state"], size)))
-    for run, reason in listing.damaged.items():
-        view.add_row(run, console.cell(reason), "", "", "", "damaged", "")
-    damaged = [{"id": run, "reason": reason} for run, reason in listing.damaged.items()]
-    return Result({"runs": entries, "damaged": damaged}, view)
-
-
-@runs.command("show")
-def runs_show(
-    run: Annotated[str, typer.Argument(help="The run's id, or a run file.", show_default=False)],
-    json: Json = False,
-) -> Result:
-    """Show one run: its spec, how far it came, its scores, and where knobs were turned."""
-    from vizcore.history import RunReader, kept_ranges
-    from vizcore.history.schema import SUFFIX
-    from vizcore.runs import Library
-
-    path = Path(run)
-    if path.suffix != SUFFIX and not path.is_file():
-        path = Library().path(run)
-    with RunReader(path) as reader:
-        steps, scores, _ = reader.scores()
-        spans = zip(*(scores[0], scores[-1], scores.max(0)), strict=True) if len(steps) else repeat((None,) * 3)
-        filters = [
-            {"channel": channel, "first": first, "last": last, "best": best, "status": status}
-            for channel, (first, last, best), status in zip(
-                reader.spec.channels, spans, reader.statuses(), strict=False
-            )
-        ]
-        data = {
-            "id": path.stem,
-            "state": reader.state,
-            "step": steps[-1] if len(steps) else None,
-            "kept": kept_ranges(reader.steps()),
-            "spec": to_dict(reader.spec),
-            "knobs": [{"step": step, "name": name, "value": value} for step, name, value in reader.knobs()],
-            "filters": filters,
-            **{key: reader.meta.get(key) for key in ("parent", "created", "weights_hash", "environment")},
-        }
-    data = console.plain(data)
-    return Result(data, _run_view(data))
-
-
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def serve() -> None:
     """Start the dashboard (its own options: vizcore serve --help)."""
     raise SpecError("serve comes first on the command line.", "Run vizcore serve --help.")
-
-
-def _run_view(data: dict[str, Any]) -> RenderableType:
-    spec = data["spec"]
-    kept = ", ".join(
-        f"{a}-{b}" + (f" each {gap}" if gap > 1 else "") if a != b else f"{a}" for a, b, gap in data["kept"]
-    )
-    facts = console.table("", "")
-    facts.show_header = False
-    rows = {"run": data["id"], "state": data["state"], "at step": data["step"], "steps with pictures": kept}
-    rows |= {key: spec[key] for key in ("model", "layer", "objective", "preset", "size", "steps", "seed")}
-    for key, value in rows.items():
-        facts.add_row(f"[dim]{key}[/]", console.cell(value))
-    columns = ("filter", "first score", "last score", "best", "status")
-    scores = console.table(*columns, numbers=columns[:4])
-    for item in data["filters"]:
-        scores.add_row(*map(console.cell, item.values()))
-    turns = [f"  {turn['name']} = {turn['value']} from step {turn['step']}" for turn in data["knobs"]]
-    return Group(facts, "", scores, *(["", "knobs turned", *turns] if turns else []))

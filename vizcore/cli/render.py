@@ -141,14 +141,14 @@ def render(order: Order, setting: Setting) -> console.Result:
     return console.Result(data, view(data), console.INTERRUPTED if result.interrupted else 0)
 
 
-def open_network(model: str, arch: str | None) -> Network:
+def open_network(model: str, arch: str | None, allow_factory: bool = True) -> Network:
     """The network of that name, with a bar while weights are fetched; the only place where a factory may be named."""
     from vizcore.zoo.load import load
 
-    if ":" in model and str(Path.cwd()) not in sys.path:
+    if allow_factory and ":" in model and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # package.module:factory may lie in the current folder
     with bars.download(f"fetching {model}") as progress:
-        return load(model, arch, allow_factory=True, progress=progress)
+        return load(model, arch, allow_factory=allow_factory, progress=progress)
 
 
 def writable(folder: Path) -> None:

@@ -204,6 +204,39 @@ class Engine:
         self._send("recompute", job, run=run, step=step, last=last)
         return job
 
+    def sweep(self, spec: RunSpec, points: Iterable[Mapping[str, object]], *, keep: bool = True) -> Job[dict[str, Any]]:
+        """Start a run for each of the settings ``points`` of :func:`vizcore.sweep.grid` or ``draws``; they share turns.
+
+        Args:
+            spec: of one filter; each point changes some of its parameters.
+            keep: as for :meth:`begin`.
+
+        Returns:
+            sweep (its id, which the library's lines of these runs have too), runs (ids in the order of the points),
+            values (the points).  A sweep that is given up stops the runs that it has begun.
+
+        Raises:
+            SpecError: more than one filter, more than 64 points, a value out of range.
+        """
+        job: Job[dict[str, Any]] = Job()
+        self._send("sweep", job, spec=specs.to_dict(spec), points=[dict(point) for point in points], keep=keep)
+        if keep:
+            job.add_done_callback(self._keep_begun)
+        return job
+
+    def judge(self, run: str, step: int | None = None) -> Job[list[dict[str, Any]]]:
+        """Scores of a stored step (default: the newest) to rank runs by; one entry per filter.
+
+        Returns:
+            channel, step, activation, held_out, total_variation: see :func:`vizcore.ranking.judge`.
+
+        Raises:
+            HistoryError: no such run, or no pictures of that step.
+        """
+        job: Job[list[dict[str, Any]]] = Job()
+        self._send("judge", job, run=run, step=step)
+        return job
+
     def resume_run(self, run: str, *, keep: bool = False) -> Future[int]:
         """Go on with a stored run from its last checkpoint; returns its next step.  Raises HistoryError."""
         if keep:
@@ -383,10 +416,12 @@ class Engine:
             viewers = sorted(self._viewers.get(run, ()))
             yield {"run": run, "state": active.get(run), "viewers": viewers, "keep": run in self._kept}
 
-    def _keep_begun(self, future: Future[str]) -> None:
+    def _keep_begun(self, future: Future[Any]) -> None:
+        """Remember what is to go on without viewers: a run, or those of a sweep."""
         if not future.cancelled() and future.exception() is None:
+            begun = future.result()
             with self._lock:
-                self._kept.add(future.result())
+                self._kept.update([begun] if isinstance(begun, str) else begun["runs"])
 
 
 def _lost(state: RunState, refusal: Refusal) -> RunState:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import torch
 
-from vizcore import evidence, replay
+from vizcore import evidence, ranking, replay, sweep
 from vizcore import spec as specs
 from vizcore.ascent import ascend
 from vizcore.engine.devices import choose, set_threads
@@ -57,9 +57,7 @@ class Worker:
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._begin = begin
         self._tasks: dict[str, Task] = {}
-        self._works: dict[
-            int, tuple[Work, RunReader]
-        ] = {}  # by the number of the command; the first is at work, the others wait
+        self._works: dict[int, tuple[Work, Job]] = {}  # by number, and how to end it; the first has turns, others wait
         self._withdrawn: set[int] = set()
         self._told = 0.0
         self._scheduler = Scheduler()
@@ -251,6 +249,8 @@ class Worker:
             "evidence": self._evidence,
             "fork": self._fork,
             "recompute": self._recompute,
+            "sweep": self._sweep,
+            "judge": self._judge,
             "cancel": self._cancel,
             "watch": self._watch,
             "unwatch": self._unwatch,
@@ -348,10 +348,18 @@ class Worker:
             number, wanted.model, wanted.arch, lambda network: self._start(keep, wanted, network, log)
         )
 
-    def _start(self, keep: bool, spec: RunSpec, network: Network, log: list[Turn], root: Branch | None = None) -> str:
+    def _start(
+        self,
+        keep: bool,
+        spec: RunSpec,
+        network: Network,
+        log: list[Turn],
+        root: Branch | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> str:
         self._busy.value = BEGINNING
         try:
-            task = Task.begin(spec, network, self._bench, log, root)
+            task = Task.begin(spec, network, self._bench, log, root, facts)
         finally:
             self._busy.value = b""
         task.keep = keep
@@ -375,16 +383,16 @@ class Worker:
                 self._withdrawn.discard(number)
                 reader.close()
             else:
-                self._works[number] = work(network), reader
+                self._works[number] = work(network), reader.close
             return LATER
 
         return self._with_network(number, reader.spec.model, reader.spec.arch, then, reader.close)
 
     def _cancel(self, _: int, number: int) -> None:
         if number in self._works:
-            work, reader = self._works.pop(number)
+            work, close = self._works.pop(number)
             work.close()
-            reader.close()
+            close()
             self._free()
         else:
             self._withdrawn.add(number)
@@ -404,6 +412,34 @@ class Worker:
             return self._start(keep, root.spec, network, list(root.log), root)
 
         return self._work(number, run, begin)
+
+    def _sweep(self, number: int, spec: dict[str, Any], points: list[sweep.Point], keep: bool) -> Any:
+        wanted = specs.from_dict(spec)
+        plan, facts = sweep.plan(wanted, points), sweep.facts(points)
+
+        def begin(network: Network) -> Work:
+            runs: list[str] = []
+            try:
+                for one, told in zip(plan, facts, strict=True):
+                    runs.append(self._start(keep, one, network, [], facts=told))
+                    yield len(runs), len(plan)
+            except BaseException:  # given up or refused: what has begun stops, and stays in the library
+                for run in runs:
+                    self._stop(0, run)
+                raise
+            return {"sweep": facts[0]["sweep"]["id"], "runs": runs, "values": points}
+
+        def then(network: Network) -> object:
+            if number in self._withdrawn:
+                self._withdrawn.discard(number)
+            else:
+                self._works[number] = begin(network), lambda: None
+            return LATER
+
+        return self._with_network(number, wanted.model, wanted.arch, then)
+
+    def _judge(self, number: int, run: str, step: int | None) -> Any:
+        return self._work(number, run, lambda reader, network: ranking.judge(reader, network, step))
 
     def _recompute(self, number: int, run: str, step: int, last: int | None) -> Any:
         def begin(reader: RunReader, network: Network) -> Work:

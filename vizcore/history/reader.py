@@ -198,6 +198,11 @@ class RunReader:
         above = parent.steps()
         return np.concatenate([above[above < self._upto(parent)], steps])
 
+    def stays(self, step: int) -> bool:
+        """Whether this file has pictures of ``step`` that do not go as soon as newer ones are there."""
+        query = f"SELECT 1 FROM picture WHERE step = ? AND kept <> {schema.PASSING}"
+        return bool(self._rows(query, _number(step)))
+
     def latest(self) -> int | None:
         """The newest step that has pictures."""
         step: int | None = self._rows("SELECT max(step) FROM picture")[0][0]

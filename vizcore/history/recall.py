@@ -8,7 +8,7 @@ from pathlib import Path
 from vizcore.errors import HistoryError, StorageError
 from vizcore.history import codec, entries, schema
 from vizcore.history.codec import Pixels
-from vizcore.history.schema import RECALLED, ROWS
+from vizcore.history.schema import PASSING, RECALLED, ROWS
 
 
 def recall(path: str | Path, step: int, images: Pixels, revision: int) -> bool:
@@ -21,7 +21,7 @@ def recall(path: str | Path, step: int, images: Pixels, revision: int) -> bool:
         revision: of the run (its own) when the pictures were made; a run that has been rolled back since has others.
 
     Returns:
-        ``False`` if the step has pictures already; these stay.
+        ``False`` if the step has pictures that stay already.
 
     Raises:
         HistoryError: the run has no such step any more.
@@ -34,13 +34,14 @@ def recall(path: str | Path, step: int, images: Pixels, revision: int) -> bool:
         known = connection.execute("SELECT 1 FROM step WHERE step = ?", (step,)).fetchone()
         if known is None or int(meta.get("revision", "0")) != revision:
             raise HistoryError(f"Step {step} was made anew in the meantime.", "Go to the step again.")
-        if connection.execute("SELECT 1 FROM picture WHERE step = ?", (step,)).fetchone():
+        row = connection.execute("SELECT kept FROM picture WHERE step = ?", (step,)).fetchone()
+        if row is not None and row[0] != PASSING:
             return False
         connection.executemany(
             "INSERT OR REPLACE INTO frame VALUES (?, ?, ?)",
             [(step * ROWS + row, number, data) for row, (number, data) in enumerate(encoded)],
         )
-        connection.execute("INSERT INTO picture VALUES (?, ?)", (step, RECALLED))
+        connection.execute("INSERT OR REPLACE INTO picture VALUES (?, ?)", (step, RECALLED))
         limit = json.loads(meta.get("limit", "null"))
         if limit is not None and entries.used_bytes(connection) > limit:
             entries.drop_recalled(connection, but=step)

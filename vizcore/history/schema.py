@@ -42,6 +42,8 @@ CREATE TABLE frame (id INTEGER PRIMARY KEY, codec INTEGER NOT NULL, data BLOB NO
 CREATE TABLE knob (id INTEGER PRIMARY KEY, step INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL);
 CREATE TABLE checkpoint (step INTEGER PRIMARY KEY, state BLOB NOT NULL);
 """
+INSIDE = {("table", name) for name in ("meta", "step", "picture", "frame", "knob", "checkpoint")}
+"""All that a run file has in its schema."""
 ROWS = 64  # the most filters of a run (spec.MAX_FILTERS), and the factor in frame.id
 
 PAUSED = "history paused"  # what the errors say of a run that goes on without being written
@@ -100,7 +102,7 @@ def create(path: Path, meta: Mapping[str, str]) -> None:
                 connection.close()
         with draft.open("rb+") as stream:
             os.fsync(stream.fileno())
-        _publish(draft, path)
+        publish(draft, path)
     except OSError as error:
         raise storage_error(error) from error
     finally:
@@ -108,8 +110,12 @@ def create(path: Path, meta: Mapping[str, str]) -> None:
             draft.unlink(missing_ok=True)
 
 
-def _publish(draft: Path, path: Path) -> None:
-    """Give ``draft`` its name, unless that is taken."""
+def publish(draft: Path, path: Path) -> None:
+    """Give ``draft`` its name.
+
+    Raises:
+        HistoryError: the name is taken.
+    """
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -236,10 +242,16 @@ def damaged() -> HistoryError:
     return HistoryError("The run file is damaged.", "Delete the run, or restore the file from a copy.")
 
 
+def is_full(error: Exception) -> bool:
+    """Whether the disk has no more room."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+
+
 def storage_error(error: Exception) -> StorageError:
     """What SQLite or the system says about a full or protected disk, for people."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return StorageError("The disk is full.", "Free some space.")
     if code == sqlite3.SQLITE_READONLY or getattr(error, "errno", None) in (errno.EACCES, errno.EROFS, errno.EPERM):
         return StorageError("The run library cannot be written.", "Check its permissions.")

@@ -234,8 +234,8 @@ class RunWriter:
 
     def _reason(self, step: int, size: int) -> int | None:
         """Why the pictures of ``step`` are stored now, or ``None`` if they are not."""
-        if step < thinning.FIRST or step >= self._planned or step in self._marked:
-            return ALWAYS
+        if step < thinning.FIRST or step >= self._planned or step in self._marked or step & (step - 1) == 0:
+            return ALWAYS  # powers of two: landmarks of a film strip, whatever is thinned out
         if self.error is not None:
             return None
         load = self._journal.load
