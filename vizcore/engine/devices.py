@@ -44,7 +44,7 @@ def environment(device: str, exact: bool) -> dict[str, Any]:
     return {
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "python": platform.python_version(),
         "system": platform.system(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),

@@ -79,7 +79,9 @@ class Worker:
         threading.Thread(target=self._listen, name="vizcore-commands", daemon=True).start()
         seconds = time.perf_counter() - self._begin
         log.info("ready on %s with %d threads after %.1f s", device, threads, seconds)
-        self._send(("ready", {"device": device, "threads": threads, "torch": torch.__version__, "seconds": seconds}))
+        self._send(
+            ("ready", {"device": device, "threads": threads, "torch": str(torch.__version__), "seconds": seconds})
+        )
         try:
             while not self._closing:
                 self._round()
