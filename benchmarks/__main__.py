@@ -1,4 +1,7 @@
-"""``python -m benchmarks [NAME ...]``: run measurements, all of them without a name."""
+"""``python -m benchmarks [NAME ...] [--full]``: run measurements, all of them without a name.
+
+``--full`` compares with peers on every network, layer, count of filters and size, which takes hours.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import live, look, render, step, travel
+from benchmarks.peers import suite as peers
 from benchmarks.report import Result, save
 
 SUITES: dict[str, Callable[[], list[Result]]] = {
@@ -22,12 +26,17 @@ PARTS: dict[str, Callable[[], list[Result]]] = {f"travel.{name}": part for name,
 
 def main(names: list[str]) -> int:
     """Run the suites, or parts of them, and print what they say; 2 for an unknown name."""
+    full = "--full" in names
+    names = [name for name in names if name != "--full"]
     known = SUITES | PARTS
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in (*known, "peers")]
     if unknown:
-        print(f"There is no benchmark {unknown[0]}. Use: {', '.join(known)}.", file=sys.stderr)
+        print(f"There is no benchmark {unknown[0]}. Use: {', '.join(known)}, peers.", file=sys.stderr)
         return 2
-    for name in names or SUITES:
+    for name in names or [*SUITES, "peers"]:
+        if name == "peers":  # it writes tables of its own
+            peers.run(full=full)
+            continue
         results = known[name]()
         for result in results:
             spread = "" if result.spread is None else f" ± {result.spread:.3g}"

@@ -72,6 +72,7 @@ def machine() -> dict[str, Any]:
         "processor": model,
         "cores": os.cpu_count(),
         "amx": "amx_bf16" in text,
+        "avx512_bf16": "avx512_bf16" in text,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.system(),
         "python": platform.python_version(),
@@ -81,22 +82,48 @@ def machine() -> dict[str, Any]:
 
 def save(results: Iterable[Result]) -> None:
     """Merge the results into the file (by name) and write the page anew."""
-    known: dict[str, dict[str, Any]] = {}
-    if RESULTS.exists():
-        known = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())["results"]}
+    known: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in read().get("results", [])}
     day = datetime.date.today().isoformat()
     for result in results:
         known[result.name] = {**asdict(result), "ok": result.ok, "date": day}
-    data = {"machine": machine(), "date": day, "results": list(known.values())}
-    RESULTS.write_text(json.dumps(data, indent=1) + "\n")
+    data = {**read(), "machine": machine(), "date": day, "results": list(known.values())}
+    _write(data)
     write_page(data)
+
+
+def read() -> dict[str, Any]:
+    """All that the file holds; empty before the first measurement."""
+    return dict(json.loads(RESULTS.read_text())) if RESULTS.exists() else {}
+
+
+def keep(name: str, value: Any) -> None:
+    """Put a part of its own into the file, beside the results."""
+    _write({**read(), name: value})
+
+
+def _write(data: dict[str, Any]) -> None:
+    RESULTS.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def place(about: dict[str, Any]) -> str:
+    """A machine in a few words."""
+    unit = ", AMX" if about["amx"] else ", AVX512-BF16" if about.get("avx512_bf16") else ""
+    return f"{about['processor']}, {about['cores']} cores{unit}, {about['gpu'] or 'no GPU'}"
+
+
+def replace(name: str, text: str) -> None:
+    """Put a text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of the page."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    page = PAGE.read_text() if PAGE.exists() else "# Benchmarks\n"
+    if begin not in page:
+        page += f"\n{begin}\n{end}\n"
+    head, rest = page.split(begin, 1)
+    PAGE.write_text(head + begin + "\n" + text + "\n" + end + rest.split(end, 1)[1])
 
 
 def write_page(data: dict[str, Any]) -> None:
     """Put the table between the markers of the page, whose text is written by hand."""
-    about = data["machine"]
-    where = f"{about['processor']}, {about['cores']} cores{', AMX' if about['amx'] else ''}, {about['gpu'] or 'no GPU'}"
-    lines = [f"Measured {data['date']} on {where}; torch {about['torch']}.", ""]
+    lines = [f"Measured {data['date']} on {place(data['machine'])}; torch {data['machine']['torch']}.", ""]
     lines += ["| what | median | spread | target | met |", "|---|---|---|---|---|"]
     for entry in data["results"]:
         sign = {"higher": "≥", "lower": "≤"}[entry["better"]]
@@ -105,8 +132,4 @@ def write_page(data: dict[str, Any]) -> None:
         spread = "" if entry["spread"] is None else f"± {entry['spread']:.3g}"
         note = f" ({entry['note']})" if entry["note"] else ""
         lines.append(f"| {entry['name']}{note} | {entry['value']:.4g} {entry['unit']} | {spread} | {target} | {met} |")
-    begin, end = "<!-- table -->", "<!-- /table -->"
-    text = PAGE.read_text() if PAGE.exists() else f"# Benchmarks\n\n{begin}\n{end}\n"
-    head, rest = text.split(begin, 1)
-    tail = rest.split(end, 1)[1]
-    PAGE.write_text(head + begin + "\n" + "\n".join(lines) + "\n" + end + tail)
+    replace("table", "\n".join(lines))
