@@ -210,7 +210,7 @@ def test_an_engine_killed_while_it_records_loses_nothing(library: Library, kills
             for _ in range(kills):
                 engine._deaths.clear()  # or it would give up after the third, and blame the run after the second
                 engine._culprits.clear()
-                step = max(seen, default=0)
+                step = int(reader.latest() or 0)
                 until(lambda step=step: (reader.latest() or 0) > step + 2)
                 time.sleep(chance.uniform(0, 0.3))
                 for kept in reader.steps().tolist():
@@ -233,3 +233,18 @@ def test_an_engine_killed_while_it_records_loses_nothing(library: Library, kills
             assert child.frames(min(seen)) == parent.frames(min(seen))
         for one in (run, fork):
             engine.stop(one).result(TIMEOUT)
+
+
+def test_a_child_that_is_killed_before_it_has_taken_a_run_up_is_followed_by_one_that_does(library: Library) -> None:
+    with Engine(library, device="cpu", exact=True) as engine:
+        run = engine.begin(tiny(), keep=True).result(TIMEOUT)
+        until(lambda: engine.states[run].step > 2)
+        for _ in range(2):  # the second one while the new child still loads torch
+            engine._culprits.clear()
+            pid = engine.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            until(lambda pid=pid: engine.pid not in (None, pid))
+        step = engine.states[run].step
+        until(lambda: engine.states[run].step > step + 2)
+        engine.stop(run).result(TIMEOUT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import itertools
 import multiprocessing
 import signal
@@ -64,6 +65,7 @@ class Engine:
         self._loading: dict[str, str] = {}
         self._viewers: dict[str, set[str]] = {}
         self._kept: set[str] = set()
+        self._restoring: dict[str, tuple[str, Future[Any]]] = {}  # what a new child has been asked to take up
         self._deaths: list[float] = []
         self._culprits: Counter[str] = Counter()  # in whose steps the child died
         self._process: BaseProcess | None = None
@@ -387,6 +389,8 @@ class Engine:
             culprit = bytes(self._busy.value)
             refusal = _GIVEN_UP if len(self._deaths) >= DEATHS else _TOO_MUCH if culprit == BEGINNING else _STOPPED
             lost = [state for state in self._states.values() if state.state in ACTIVE]
+            active = {run: state for run, (state, _) in self._restoring.items()}  # killed before it could take them up
+            active |= {state.run: "resting" if state.state == "resting" else "running" for state in lost}
             guilty = self._blame(culprit.decode())
             self._loading = {}
             self._set_states(*(_lost(state, _CULPRIT if state.run == guilty else refusal) for state in lost))
@@ -395,8 +399,7 @@ class Engine:
                 self._refusal = refusal
             else:
                 self._spawn()
-                for command in self._restores([state for state in lost if state.run != guilty]):
-                    self._send("restore", **command)
+                self._restore({run: state for run, state in active.items() if run != guilty})
         for future in pending.values():
             _resolve(future, None, EngineError(*refusal))
         if refusal is _GIVEN_UP and not self.ready.done():
@@ -410,11 +413,20 @@ class Engine:
         self._culprits[culprit] += 1
         return culprit if self._culprits[culprit] > 1 else None
 
-    def _restores(self, lost: list[RunState]) -> Iterator[dict[str, Any]]:
-        active = {state.run: "resting" if state.state == "resting" else "running" for state in lost}
+    def _restore(self, active: Mapping[str, str]) -> None:
+        """Let a new child take up the runs of the old one, and tell it who looks at which."""
+        self._restoring = {}
         for run in {**active, **self._viewers}:
-            viewers = sorted(self._viewers.get(run, ()))
-            yield {"run": run, "state": active.get(run), "viewers": viewers, "keep": run in self._kept}
+            viewers, state = sorted(self._viewers.get(run, ())), active.get(run)
+            future = self._send("restore", run=run, state=state, viewers=viewers, keep=run in self._kept)
+            if state is not None:
+                self._restoring[run] = state, future
+                future.add_done_callback(functools.partial(self._restored, run))
+
+    def _restored(self, run: str, future: Future[Any]) -> None:
+        with self._lock:
+            if run in self._restoring and self._restoring[run][1] is future:  # else another child has been asked
+                del self._restoring[run]
 
     def _keep_begun(self, future: Future[Any]) -> None:
         """Remember what is to go on without viewers: a run, or those of a sweep."""

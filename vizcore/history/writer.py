@@ -30,6 +30,7 @@ from vizcore.spec import RunSpec
 
 THREADS = min(4, os.cpu_count() or 1)  # encoders; Pillow lets go of the interpreter while it encodes
 PASSING_GAP = 1 / 30  # s between pictures that are shown but not kept
+LANDMARKS = frozenset(4**k for k in range(8))  # 64, 256, 1024 ...: a film strip has these, whatever is thinned out
 MOVING = ("running", "loading")  # any other state shows the newest picture until the run goes on
 
 
@@ -234,8 +235,8 @@ class RunWriter:
 
     def _reason(self, step: int, size: int) -> int | None:
         """Why the pictures of ``step`` are stored now, or ``None`` if they are not."""
-        if step < thinning.FIRST or step >= self._planned or step in self._marked or step & (step - 1) == 0:
-            return ALWAYS  # powers of two: landmarks of a film strip, whatever is thinned out
+        if step < thinning.FIRST or step >= self._planned or step in self._marked or step in LANDMARKS:
+            return ALWAYS
         if self.error is not None:
             return None
         load = self._journal.load
