@@ -17,9 +17,10 @@ from vizcore.look import compare, display, sheets, weights
 from vizcore.look.activations import Looker, classes_of, strip
 from vizcore.look.attribution import METHODS, attribute
 from vizcore.look.collections import collect
-from vizcore.look.patches import Tally, patches
+from vizcore.look.patches import patches
 from vizcore.look.pictures import Picture, read
 from vizcore.look.sanity import cascade
+from vizcore.look.tally import Tally
 from vizcore.look.units import Unit
 from vizcore.zoo.load import Network, load
 

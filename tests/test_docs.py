@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer
+from PIL import Image
 
 from app import keys
 from vizcore import reference
@@ -46,6 +47,10 @@ def test_the_commands_of_the_readme_run(
         args = [*args, *QUICK]
         if args[1] not in on_disk:  # its weights would be fetched: only the command line is checked
             monkeypatch.setattr("vizcore.cli.render.render", lambda order, setting: console.Result({}, ""))
+    if args[0] in ("look", "top"):
+        (tmp_path / "photos").mkdir()
+        for path in (tmp_path / "photo.jpg", tmp_path / "photos" / "1.jpg"):
+            Image.effect_mandelbrot((80, 60), (-2, -1, 1, 1), 50).convert("RGB").save(path)
     assert main(args) == 0, capsys.readouterr().err
 
 

@@ -96,8 +96,8 @@ def test_blurring_is_gaussian() -> None:
 
     values = np.random.default_rng(0).random((60, 80)).astype(np.float32)
     wanted = gaussian_filter(values, display.BLUR * 80, mode="nearest")
-    np.testing.assert_allclose(display._blur(values), wanted, atol=1e-5)
-    np.testing.assert_allclose(display._blur(np.stack([values, 2 * values]))[1], 2 * wanted, atol=2e-5)
+    np.testing.assert_allclose(display._blur(values), wanted, atol=1e-4)
+    np.testing.assert_allclose(display._blur(np.stack([values, 2 * values]))[1], 2 * wanted, atol=2e-4)
 
 
 def test_relevance_modes() -> None:

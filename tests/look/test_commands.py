@@ -100,6 +100,15 @@ def test_all_methods_at_once_name_what_is_left_out(run: Run, photo: Path, tmp_pa
     assert found["pictures"][0]["score"] == pytest.approx(float(maps.max()), rel=1e-4)
 
 
+def test_a_check_gives_the_curve(run: Run, photo: Path, tmp_path: Path) -> None:
+    found = run("look", MODEL, photo, "--method", "saliency", "--check", "--out", tmp_path / "o")
+    points = found["pictures"][0]["check"]["saliency"]
+    assert [points[0]["layer"], points[1]["layer"], points[-1]["layer"]] == ["", "fc", "stem.conv"]
+    assert points[0]["absolute"] == 1
+    assert points[-1]["absolute"] < 0.7
+    assert all(-1 <= point["signed"] <= 1 for point in points)
+
+
 def test_a_neuron_and_a_mean(run: Run, photo: Path, tmp_path: Path) -> None:
     base = ("look", MODEL, photo, "--layer", "block1", "--channel", "2", "--method", "saliency", "--out", tmp_path)
     net = load(MODEL)
@@ -145,6 +154,7 @@ def test_networks_side_by_side(run: Run, photo: Path, tmp_path: Path) -> None:
     (("--beside", "digits", "--depth", "deep"), "SpecError", "no depth"),
     (("--beside", "digits", "--method", "all"), "SpecError", "one network"),
     (("--beside", "digits", "--beside", "digits", "--beside", "digits", "--beside", "digits"), "SpecError", "three"),
+    (("--check",), "SpecError", "--check"),
     (("--device", "abacus"), "EngineError", "no device"),
 ])  # fmt: skip
 def test_look_refuses(run: Run, photo: Path, tmp_path: Path, args: tuple[str, ...], kind: str, text: str) -> None:
@@ -207,7 +217,7 @@ def test_top_refuses(run: Run, folder: Path, tmp_path: Path, args: tuple[str, ..
 
 
 def test_ctrl_c_keeps_what_is_known(run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vizcore.look.patches._BATCH_PIXELS", 0)  # four pictures at a time
+    monkeypatch.setattr("vizcore.look.tally._BATCH_PIXELS", 0)  # four pictures at a time
 
     @contextlib.contextmanager
     def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:

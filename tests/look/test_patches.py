@@ -19,9 +19,10 @@ from vizcore.errors import LayerError, PictureError
 from vizcore.layers import Cut, find_views
 from vizcore.look import naturals, store
 from vizcore.look.collections import Collection, collect
-from vizcore.look.patches import BINS, TOP, Tally, crop, field_of, patches
+from vizcore.look.patches import crop, field_of, patches
 from vizcore.look.ranks import ranks, spearman
 from vizcore.look.sanity import cascade
+from vizcore.look.tally import BINS, TOP, Tally
 from vizcore.look.units import Unit, tensor
 from vizcore.zoo.load import Network, load
 
@@ -98,7 +99,7 @@ def test_dead_units_are_found(data: Collection) -> None:
 def test_a_tally_that_was_stopped_goes_on_where_it_was(data: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     net = tiny()
     whole = Tally(net, data, "conv2", keep=False).run()
-    monkeypatch.setattr("vizcore.look.patches._BATCH_PIXELS", 0)  # four pictures at a time
+    monkeypatch.setattr("vizcore.look.tally._BATCH_PIXELS", 0)  # four pictures at a time
     seen = []
     for progress in Tally(net, data, "conv2"):
         seen.append(progress.done)
@@ -204,7 +205,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path) -> Non
                 archive.writestr(f"{i % 10}/{i}.png", picture.read_bytes())
         code = (
             "import resource, sys; from tests.tiny import network; from vizcore.look.collections import collect; "
-            "from vizcore.look.patches import Tally; Tally(network(), collect(sys.argv[1]), 'conv2', keep=False).run();"
+            "from vizcore.look.tally import Tally; Tally(network(), collect(sys.argv[1]), 'conv2', keep=False).run();"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         done = subprocess.run(

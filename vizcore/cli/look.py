@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -48,17 +48,23 @@ class Order:
     beside: tuple[str, ...]
     depth: str
     frames: int
+    check: bool
 
 
 @dataclass
 class Work:
     """What has been done so far."""
 
-    files: list[str]
-    pictures: list[dict[str, Any]]
-    skipped: list[dict[str, str]]
+    files: list[str] = field(default_factory=list)
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     intercepted: int | None = None
-    notes: list[str] | None = None
+
+    def caught(self, calls: int | None) -> None:
+        """Note how many rectifiers a rule acted on; the most that any did is told."""
+        if calls is not None:
+            self.intercepted = max(self.intercepted or 0, calls)
 
 
 def look(order: Order, out: Path, device: str) -> console.Result:
@@ -75,7 +81,7 @@ def look(order: Order, out: Path, device: str) -> console.Result:
     network = networks[0]
     order = _with_layer(order, network)
     began = time.perf_counter()
-    work = Work([], [], [], notes=[])
+    work = Work()
     with memory_errors(), bars.steps(f"{order.model} {order.method}", len(sources)) as advance:
         for number, (name, read) in enumerate(sources, 1):
             try:
@@ -97,7 +103,7 @@ def look(order: Order, out: Path, device: str) -> console.Result:
     data: dict[str, Any] = {
         "model": order.model, "layer": order.layer, "method": order.method, "files": work.files,
         "seconds": round(time.perf_counter() - began, 3), "device": chosen, "pictures": work.pictures,
-        "skipped": len(work.skipped), "broken": work.skipped[:_NAMED], "notes": list(dict.fromkeys(work.notes or [])),
+        "skipped": len(work.skipped), "broken": work.skipped[:_NAMED], "notes": list(dict.fromkeys(work.notes)),
     }  # fmt: skip
     if work.intercepted is not None:
         data["intercepted"] = work.intercepted
@@ -151,14 +157,14 @@ def _check(order: Order) -> None:
         raise SpecError(f"--neuron is {order.neuron[:40]!r}, which is no position.", "Write for example --neuron 3,4.")
     if len(order.beside) > 3:
         raise SpecError("There are more than three networks beside.", "Name up to three.")
+    if order.check and (order.beside or order.method in ("activations", "strip")):
+        raise SpecError("--check is for the methods that explain a unit of one network.", "Choose such a method.")
     if order.beside and order.method in ("all", "strip"):
         raise SpecError(f"{order.method} is for one network.", "Choose one method.")
 
 
 def _with_layer(order: Order, network: Network) -> Order:
     """The order with the layer that is meant where none is named, after the layer and unit have been found to exist."""
-    from dataclasses import replace
-
     from vizcore.layers import check_channels_of, find_layer
     from vizcore.look.compare import at_depth
 
@@ -190,24 +196,34 @@ def unit_of(order: Order, network: Network, picture: Picture) -> Unit:
 
 
 def _one(network: Network, picture: Picture, order: Order, path: Path, work: Work) -> None:
+    """What one network makes of one picture."""
     from vizcore.look import activations
-    from vizcore.look.attribution import METHODS, attribute
 
-    facts: dict[str, Any] = {"model": order.model, "layer": order.layer, "weights_hash": network.card.weights_hash}
+    facts = {
+        "model": order.model, "layer": order.layer, "method": order.method, "weights_hash": network.card.weights_hash,
+    }  # fmt: skip
     entry: dict[str, Any] = {"picture": path.name, "classes": activations.classes_of(network, picture)}
     work.pictures.append(entry)
     if order.method == "strip":
-        sheet = sheets.strip(activations.strip(network, picture, order.size))
-        _save(work, path, "strip", sheet, {**facts, "method": "strip"})
-        return
-    if order.method == "activations":
+        _save(work, path, "strip", sheets.strip(activations.strip(network, picture, order.size)), facts)
+    elif order.method == "activations":
         looker = activations.Looker(network, order.layer, order.size, classes=False, precision="fp32")
         maps = looker.look(picture)
-        mode = cast(display.MapMode, order.mode or "gray")
         entry["strongest"] = maps.order()[:16].tolist()
-        name = f"{_file(order.layer)}-activations"
-        _save(work, path, name, sheets.activations(maps, mode, order.shared), {**facts, "method": order.method})
-        return
+        sheet = sheets.activations(maps, cast(display.MapMode, order.mode or "gray"), order.shared)
+        _save(work, path, f"{_file(order.layer)}-activations", sheet, facts)
+    else:
+        _explain(network, picture, order, path, work, entry, facts)
+
+
+def _explain(
+    network: Network, picture: Picture, order: Order, path: Path, work: Work, entry: dict[str, Any],
+    facts: dict[str, Any],
+) -> None:  # fmt: skip
+    """Why a unit responds to a picture, by one method or all."""
+    from vizcore.look.attribution import METHODS, attribute
+    from vizcore.look.sanity import WARNING, cascade
+
     unit = unit_of(order, network, picture)
     entry["channel"] = unit.channel
     for method in METHODS if order.method == "all" else [order.method]:
@@ -216,14 +232,17 @@ def _one(network: Network, picture: Picture, order: Order, path: Path, work: Wor
         except LayerError as error:
             if order.method != "all":
                 raise
-            cast(list[str], work.notes).append(f"{method}: {error.message}")
+            work.notes.append(f"{method}: {error.message}")
             continue
         entry["score"] = found.score
         entry.setdefault("facts", {})[method] = dict(found.facts)
-        if found.intercepted is not None:
-            work.intercepted = max(work.intercepted or 0, found.intercepted)
+        work.caught(found.intercepted)
         if found.note:
-            cast(list[str], work.notes).append(f"{method}: {found.note}")
+            work.notes.append(f"{method}: {found.note}")
+        if order.check:
+            points = [asdict(point) for point in cascade(network, picture, unit, method, order.size)]
+            entry.setdefault("check", {})[method] = points
+            work.notes += [f"{method}: {WARNING[method]}"] if method in WARNING else []
         sheet = sheets.attribution(found, cast(display.RelevanceMode, order.mode or "colour"), order.focus)
         name = f"{_file(order.layer or 'classes')}-{unit.channel:04d}-{method}"
         _save(work, path, name, sheet, {**facts, "method": method, "channel": unit.channel, "score": found.score})
@@ -244,12 +263,11 @@ def _beside(networks: list[Network], picture: Picture, order: Order, path: Path,
             panes.append((text, sheets.activations(column.maps, cast(display.MapMode, order.mode or "gray"), most=64)))
         elif column.attribution is not None:
             entry["score"] = column.attribution.score
-            if column.attribution.intercepted is not None:
-                work.intercepted = max(work.intercepted or 0, column.attribution.intercepted)
+            work.caught(column.attribution.intercepted)
             mode = cast(display.RelevanceMode, order.mode or "colour")
             panes.append((text, display.relevance(column.attribution.values, mode)))
         else:
-            cast(list[str], work.notes).append(f"{column.model}: {column.reason}")
+            work.notes.append(f"{column.model}: {column.reason}")
         entries.append(entry)
     work.pictures.append({"picture": path.name, "networks": entries})
     facts = {"method": order.method, "depth": order.depth, "networks": entries}
@@ -272,10 +290,15 @@ def _view(data: dict[str, Any]) -> RenderableType:
     for entry in data["pictures"]:
         best = ", ".join(f"{name} {share:.0%}" for name, share in entry.get("classes", [])[:3])
         table.add_row(*map(console.cell, (entry["picture"], best, entry.get("channel"), entry.get("score"))))
+    curves: list[Any] = []
+    for entry in data["pictures"]:
+        for method, points in entry.get("check", {}).items():
+            curve = ", ".join(f"{point['layer'] or 'trained'} {point['absolute']:.2f}" for point in points)
+            curves.append(f"{console.cell(method)}, likeness while layers get random weights: {console.cell(curve)}")
     lines = [f"{len(data['files'])} files in {data['seconds']:.1f} s: {Path(data['files'][0]).parent}"]
     if "intercepted" in data:
         lines.append(f"the rule acted on {data['intercepted']} rectifiers")
     if data["skipped"]:
         lines.append(f"[yellow]skipped[/] {data['skipped']}: {console.cell(data['broken'][0]['picture'])} and so on")
     lines += [f"[yellow]note[/] {console.cell(note)}" for note in data["notes"]]
-    return Group(table, "", *lines)
+    return Group(table, "", *curves, *lines)

@@ -50,6 +50,10 @@ def look(
     ] = "",
     shared: Annotated[bool, typer.Option("--shared/--own", help="One scale for all maps, or one for each.")] = True,
     focus: Annotated[float, typer.Option(metavar="X", help="The share of pixels that stay in focus.")] = 0.2,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Does the map depend on what was learnt? Randomise the network layer by layer."),
+    ] = False,
     size: Size = None,
     beside: Annotated[
         list[str] | None, typer.Option(metavar="MODEL", help="Another network beside; up to three.")
@@ -81,6 +85,7 @@ def look(
         tuple(beside or ()),
         depth,
         frames,
+        check,
     )
     return job.look(order, out, device)
 

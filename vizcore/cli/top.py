@@ -19,7 +19,7 @@ from vizcore.look import sheets
 from vizcore.spec import parse_channels
 
 if TYPE_CHECKING:
-    from vizcore.look.patches import Tally
+    from vizcore.look.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def top(order: Order, out: Path, device: str) -> console.Result:
     from vizcore.engine import devices
     from vizcore.layers import check_channels_of
     from vizcore.look.collections import collect
-    from vizcore.look.patches import Tally, patches
+    from vizcore.look.patches import patches
+    from vizcore.look.tally import Tally
 
     chosen = devices.choose(device)
     collection = collect(order.data, order.only)

@@ -13,9 +13,9 @@ import torch
 from PIL import Image, ImageFilter
 
 from vizcore.layers import Cut, list_in_order
-from vizcore.look.patches import Record
 from vizcore.look.pictures import Picture, fit
 from vizcore.look.ranks import spearman
+from vizcore.look.tally import Record
 from vizcore.look.units import Unit, normalised, scorer
 from vizcore.zoo.load import Network
 

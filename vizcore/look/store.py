@@ -19,7 +19,7 @@ from vizcore.export import write_atomically
 from vizcore.zoo.card import Card
 
 if TYPE_CHECKING:
-    from vizcore.look.patches import Record
+    from vizcore.look.tally import Record
 
 _FORM = 1  # of the file; another one is not read
 _PLAIN = ("low", "high", "total", "done", "skipped", "broken")
@@ -52,7 +52,7 @@ def save(name: str, record: Record) -> None:
 
 def load(name: str, channels: int, classes: int) -> Record | None:
     """The record of that name; None if there is none, or one that cannot be used."""
-    from vizcore.look.patches import Record
+    from vizcore.look.tally import Record
 
     blank = Record.empty(channels, classes)
     try:
