@@ -124,11 +124,11 @@ def kernels(network: Network, picture: Picture) -> Iterator[tuple[str, str, Pict
     values = weights.kernels(network, "features.0")
     tiles = np.stack([display.enlarge(tile, 56) for tile in weights.pictures(values)])
     yield "Kernels of the first layer", "One scale for all, grey is 0.", contact_sheet(tiles, columns=16)
-    matrix = weights.matrix(weights.kernels(network, "features.3.expand3x3")[:32, :16])
-    text = "32 filters (rows) by 16 inputs of features.3.expand3x3; blue below 0, orange above."
-    yield "Kernels of a deeper layer", text, display.enlarge(matrix, 3 * max(matrix.shape))
+    matrix = weights.matrix(weights.kernels(network, "features.3.expand3x3")[:16, :16])
+    text = "16 filters (rows) by 16 inputs of features.3.expand3x3; blue below 0, orange above."
+    yield "Kernels of a deeper layer", text, display.enlarge(matrix, 8 * max(matrix.shape))
     planes = np.stack([weights.projection(network, LAYER, channel, picture) for channel in range(8)])
-    tiles = np.stack([display.enlarge(tile, 160) for tile in display.signed(planes, shared=False)])
+    tiles = np.stack([display.relevance(plane) for plane in planes])
     text = f"Whole maps of {LAYER}, filters 0 to 7, through transposed weights alone."
     yield "Feature-map projection", text, contact_sheet(tiles, columns=4)
 

@@ -59,7 +59,8 @@ def weights(order: Order, out: Path) -> console.Result:
             for count, channel in enumerate(wanted, 1):
                 planes.append(own.projection(network, layer, channel, picture))
                 advance(count)
-        tiles = display.signed(np.stack(planes), order.shared)
+        stacked = np.stack(planes)
+        tiles = display.signed(stacked) if order.shared else np.stack([display.relevance(plane) for plane in planes])
         method = "projection"
     elif own.are_pictures(values, network.card.channels):
         tiles, method = display.signed(shown, order.shared), "kernels"

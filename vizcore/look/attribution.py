@@ -226,7 +226,7 @@ def _rule(rule: deconvnet.Rule) -> Callable[[Asked], Answer]:
     def run(asked: Asked) -> Answer:
         found = deconvnet.project(asked.network, asked.z, asked.unit, rule)
         note = "" if found.intercepted else "There is no rectifier below this unit, so this is the plain gradient."
-        return Answer(found.values, found.intercepted, {"seed": 1.0}, note)
+        return Answer(found.values, found.intercepted, {"seed": found.scale}, note)
 
     return run
 

@@ -25,6 +25,7 @@ RELEVANCE_MODES: tuple[RelevanceMode, ...] = ("colour", "gray", "norm", "blurred
 BLUR = 0.02  # standard deviation of the blurred modes as a share of the side; 4.5 px of 224
 GREY = 119  # sRGB value of half the lightness (L* = 50): pictures look neither darker nor brighter on it
 _FLAT = 1e-30
+_SHOWN = 0.99  # of the values of relevance that are not 0 lie within the scale
 
 # Ten points of matplotlib's colour maps of these names (CC0), joined by lines.
 _TABLES = {
@@ -75,7 +76,9 @@ def maps(values: Values, mode: MapMode = "gray", shared: bool = True) -> Picture
 def relevance(values: Values, mode: RelevanceMode = "colour") -> Picture:
     """Signed relevance of pixels ``[C, H, W]`` as a picture ``[H, W, 3]``, on its own scale.
 
-    The modes are those of the Deep Visualization Toolbox (Yosinski et al. 2015).
+    The strongest hundredth of what is not 0 is clipped where the sign is shown: relevance has few very large values,
+    beside which all else would be invisible.  The modes are those of the Deep Visualization Toolbox (Yosinski et al.
+    2015).
 
     Args:
         mode: ``"colour"``: as a picture, grey at 0.  ``"gray"``: its mean over colours, grey at 0.  ``"norm"``: the
@@ -85,7 +88,9 @@ def relevance(values: Values, mode: RelevanceMode = "colour") -> Picture:
     values = np.nan_to_num(values.astype(np.float32))
     if mode in ("colour", "gray"):
         planes = values if mode == "colour" else values.mean(0, keepdims=True)
-        centred = _bytes(planes / max(float(np.abs(planes).max()), _FLAT) / 2 + 0.5)
+        some = np.abs(planes[planes != 0])
+        top = float(np.quantile(some, _SHOWN)) if some.size else 1.0
+        centred = _bytes(planes / max(top, _FLAT) / 2 + 0.5)
         return np.repeat(centred, 3, 0).transpose(1, 2, 0) if len(centred) == 1 else centred.transpose(1, 2, 0)
     return colours(heat(values, blurred=mode == "blurred"), "inferno")
 

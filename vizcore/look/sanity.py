@@ -1,8 +1,9 @@
 """Does a heat map depend on what the network has learnt?  (Adebayo et al. 2018, arXiv:1810.03292)
 
-The layers are given new random weights one after the other, from the unit down to the first, and after each step the
-map is made again.  A method that explains the network must lose its likeness to the first map; one that only finds the
-edges of the picture keeps it.
+The layers are given random weights one after the other, from the unit down to the first, and after each step the map is
+made again.  They are drawn from a normal distribution with the mean and deviation of the layer's own weights, so that
+signals keep their size and deep networks do not fall silent.  A method that explains the network must lose its likeness
+to the first map; one that only finds the edges of the picture keeps it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from vizcore.errors import LayerError
 from vizcore.layers import Cut
@@ -64,20 +64,19 @@ def cascade(
     parts = dict(own.module.named_modules())
     paths = _learnt(own, picture, unit, size)
     stops = set(np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)).tolist())
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        state = torch.random.get_rng_state()
+    generator = torch.Generator().manual_seed(seed)
     for count, path in enumerate(paths):
-        with torch.random.fork_rng(devices=[]):
-            torch.random.set_rng_state(state)
-            parts[path].reset_parameters()
-            state = torch.random.get_rng_state()
-        parts[path].requires_grad_(False)
+        for parameter in parts[path].parameters(recurse=False):
+            noise = torch.randn(parameter.shape, generator=generator).to(parameter)
+            parameter.data = parameter.mean() + parameter.std(correction=0) * noise
         if count in stops:
             try:
                 now = attribute(own, picture, unit, method, size).values
             except LayerError as error:  # relevance that is not conserved with random weights
                 yield Point(path, 0.0, 0.0, error.message)
+                continue
+            if not now.any():
+                yield Point(path, 0.0, 0.0, "The unit is off.")
                 continue
             absolute = spearman(np.abs(first).sum(0), np.abs(now).sum(0))
             yield Point(path, absolute, spearman(first, now))
@@ -89,7 +88,7 @@ def _learnt(network: Network, picture: Picture, unit: Unit, size: int | None) ->
     handles = [
         part.register_forward_hook(lambda _m, _i, _o, path=path: found.append(path))
         for path, part in network.module.named_modules()
-        if hasattr(part, "reset_parameters") and next(part.parameters(recurse=False), None) is not None
+        if next(part.parameters(recurse=False), None) is not None
     ]
     try:
         with torch.no_grad():
@@ -97,12 +96,6 @@ def _learnt(network: Network, picture: Picture, unit: Unit, size: int | None) ->
     finally:
         for handle in handles:
             handle.remove()
-    if unit.layer and _has_weights(network.module.get_submodule(unit.layer)) and unit.layer not in found:
-        found.append(unit.layer)  # the cut ends the pass before later hooks of its own layer
     if not found:
         raise LayerError("There are no weights before this unit.", "Choose a deeper layer.")
     return list(dict.fromkeys(reversed(found)))
-
-
-def _has_weights(module: nn.Module) -> bool:
-    return hasattr(module, "reset_parameters")
