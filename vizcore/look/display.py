@@ -182,7 +182,7 @@ def _blur(values: Values) -> Values:
     """A Gaussian blur of ``[..., H, W]``, with the border's values continued."""
     sigma = max(0.5, BLUR * max(values.shape[-2:]))
     down, across = (_gaussian(size, sigma) for size in values.shape[-2:])
-    blurred: Values = down @ values @ across.T
+    blurred: Values = (down @ values @ across.T).astype(np.float32)
     return blurred
 
 
