@@ -122,14 +122,21 @@ def replace(name: str, text: str) -> None:
 
 
 def write_page(data: dict[str, Any]) -> None:
-    """Put the table between the markers of the page, whose text is written by hand."""
+    """Put the tables between the markers of the page, whose text is written by hand; travelling has one of its own."""
+    travel = [entry for entry in data["results"] if entry["name"].startswith("travel:")]
+    for name, entries in (("table", [entry for entry in data["results"] if entry not in travel]), ("travel", travel)):
+        if entries:
+            replace(name, _table(data, entries))
+
+
+def _table(data: dict[str, Any], entries: Iterable[dict[str, Any]]) -> str:
     lines = [f"Measured {data['date']} on {place(data['machine'])}; torch {data['machine']['torch']}.", ""]
     lines += ["| what | median | spread | target | met |", "|---|---|---|---|---|"]
-    for entry in data["results"]:
+    for entry in entries:
         sign = {"higher": "≥", "lower": "≤"}[entry["better"]]
         target = "" if entry["target"] is None else f"{sign} {entry['target']:g} {entry['unit']}"
         met = {True: "yes", False: "**no**", None: ""}[entry["ok"]]
         spread = "" if entry["spread"] is None else f"± {entry['spread']:.3g}"
         note = f" ({entry['note']})" if entry["note"] else ""
         lines.append(f"| {entry['name']}{note} | {entry['value']:.4g} {entry['unit']} | {spread} | {target} | {met} |")
-    replace("table", "\n".join(lines))
+    return "\n".join(lines)
