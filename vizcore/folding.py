@@ -2,6 +2,7 @@
 
 In evaluation mode a batch norm is a scale and a shift per channel, so it goes into the weights of the convolution
 before it (Jacob et al. 2018, section 3.2).  In bf16, weights that never change are rounded once and not at each step.
+On a CPU the first convolution gets a cheaper gradient (:mod:`vizcore.stem`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
+
+from vizcore.stem import Stem, is_stem
 
 # Subclasses may do other things with their weights, so types are compared for equality.
 _NORM_BEHIND: dict[type, type] = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d}
@@ -45,6 +48,9 @@ def fold(module: nn.Module, keep: Collection[str], look: Callable[[nn.Module], o
         if half:
             for part in trace.outputs:
                 _round(part)
+        for part in trace.outputs:
+            if is_stem(part) and part.weight.device.type == "cpu":  # libraries for GPUs have a way of their own
+                folded.set_submodule(trace.paths[part], Stem(part))
         with torch.no_grad():
             look(folded)
     except torch.OutOfMemoryError:
