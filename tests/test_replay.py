@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Generator
 from pathlib import Path
@@ -163,6 +162,13 @@ def test_numbers_that_differ_are_told_with_the_pictures(run: Path) -> None:
     assert made.difference > 0
 
 
+def iter_recalls(path: Path, images: np.ndarray) -> Generator[replay.Progress, None, None]:
+    """More steps that belong together than the bound has room for."""
+    for step in range(20, 40):
+        recall(path, step, images, 0, since=20)
+        yield step - 19, 20
+
+
 def test_recalled_pictures_keep_to_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIZCORE_RUN_MIB", "1")
     path = tmp_path / "a.vizrun"
@@ -173,22 +179,21 @@ def test_recalled_pictures_keep_to_the_bound(tmp_path: Path, monkeypatch: pytest
     for step in range(20):
         assert recall(path, step, images, 0)
         assert path.stat().st_size <= 2**20 + 2**18
+    with pytest.raises(StorageError, match="bound") as caught:  # what belongs together is not given up one for another
+        finish(iter_recalls(path, images))
+    assert "fewer steps" in caught.value.hint
     with RunReader(path) as reader:
-        assert 19 in reader.steps()
-        assert 0 not in reader.steps()
+        there = reader.steps().tolist()
+        assert there == list(range(20, there[-1] + 1))
+        assert len(there) >= 4
         assert reader.frames(0) == []
-    with RunReader(path) as reader:
-        edit(path, "UPDATE picture SET kept = 3 WHERE step = 19")  # shown in passing: it would go
-        assert not reader.stays(19)
-        assert recall(path, 19, images, 0)
-        assert reader.stays(19)
-    edit(path, "UPDATE picture SET kept = 2")
-    stored = 0
-    with contextlib.suppress(StorageError):  # pinned ones stay, so at some point there is no room
-        for step in range(20, 40):
-            stored += recall(path, step, images, 0)
+        edit(path, "UPDATE picture SET kept = 3 WHERE step = 20")  # shown in passing: it would go
+        assert not reader.stays(20)
+        assert recall(path, 20, images, 0, since=20)
+        assert reader.stays(20)
+    edit(path, "UPDATE picture SET kept = 2")  # pinned ones stay, so there is no room
     with pytest.raises(StorageError, match="bound"):
-        recall(path, 20 + stored, images, 0)
+        recall(path, 19, images, 0)
     with pytest.raises(HistoryError, match="made anew"):
         recall(path, 50, images, 1)
     with pytest.raises(HistoryError, match="made anew"):

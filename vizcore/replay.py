@@ -134,7 +134,7 @@ def remake(
         same, difference = _compare(rerun, frame)
         identical, worst = identical and same, max(worst, difference)
         images = frame.images if not owner.stays(frame.step) else None
-        if images is not None and recall(owner.path, frame.step, images, revision):
+        if images is not None and recall(owner.path, frame.step, images, revision, first):
             made.append(frame.step)
         yield frame.step - rerun.start + 1, end - rerun.start + 1
         if frame.step >= end:

@@ -212,10 +212,10 @@ def thin(connection: sqlite3.Connection, stride: int) -> None:
     drop(connection, [step for (step,) in connection.execute(query, (stride,))])
 
 
-def drop_recalled(connection: sqlite3.Connection, but: int = -1) -> None:
-    """Delete the pictures that were made anew on demand, except those of step ``but``."""
-    query = f"SELECT step FROM picture WHERE kept = {RECALLED} AND step <> ?"
-    drop(connection, [step for (step,) in connection.execute(query, (but,))])
+def drop_recalled(connection: sqlite3.Connection, first: int = 0, last: int = -1) -> None:
+    """Delete the pictures that were made anew on demand, except those of the steps ``first`` to ``last``."""
+    query = f"SELECT step FROM picture WHERE kept = {RECALLED} AND step NOT BETWEEN ? AND ?"
+    drop(connection, [step for (step,) in connection.execute(query, (first, last))])
 
 
 def drop_passing(connection: sqlite3.Connection, before: int | None = None) -> None:

@@ -11,7 +11,7 @@ from vizcore.history.codec import Pixels
 from vizcore.history.schema import PASSING, RECALLED, ROWS
 
 
-def recall(path: str | Path, step: int, images: Pixels, revision: int) -> bool:
+def recall(path: str | Path, step: int, images: Pixels, revision: int, since: int | None = None) -> bool:
     """Store ``images`` uint8 [N, H, W, C] of ``step``, beside the file's writer if it has one.
 
     They are encoded as the writer would have done, so that equal pictures are equal bytes.  At the run's bound of
@@ -19,6 +19,7 @@ def recall(path: str | Path, step: int, images: Pixels, revision: int) -> bool:
 
     Args:
         revision: of the run (its own) when the pictures were made; a run that has been rolled back since has others.
+        since: recalled pictures of this step and those after it stay, up to ``step``; default: of ``step`` alone.
 
     Returns:
         ``False`` if the step has pictures that stay already.
@@ -44,7 +45,8 @@ def recall(path: str | Path, step: int, images: Pixels, revision: int) -> bool:
         connection.execute("INSERT OR REPLACE INTO picture VALUES (?, ?)", (step, RECALLED))
         limit = json.loads(meta.get("limit", "null"))
         if limit is not None and entries.used_bytes(connection) > limit:
-            entries.drop_recalled(connection, but=step)
+            entries.drop_recalled(connection, step if since is None else since, step)
             if entries.used_bytes(connection) > limit:
-                raise StorageError("The run is at its bound of disk space.", "Raise VIZCORE_RUN_MIB for new runs.")
+                hint = "Recompute fewer steps at once, or raise VIZCORE_RUN_MIB for new runs."
+                raise StorageError("The run is at its bound of disk space.", hint)
     return True
