@@ -43,7 +43,7 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[N, C, H, W]`` in, ``[N, O, h, w]`` out, as :func:`torch.nn.functional.conv2d`."""
-        out: Tensor = _Convolve.apply(x, self)  # type: ignore[no-untyped-call]
+        out: Tensor = _Convolve.apply(x, self)
         return out
 
     def gradient(self, g: Tensor, height: int, width: int) -> Tensor:
