@@ -14,6 +14,7 @@ from tests.tiny import network, tiny_spec
 from vizcore.arithmetic import choose_precision
 from vizcore.ascent import Frame, ascend, score
 from vizcore.errors import LayerError, SpecError, VizcoreError
+from vizcore.layers import Cut
 from vizcore.spec import PRESETS, Knobs, RunSpec
 from vizcore.zoo.load import Network
 
@@ -269,3 +270,40 @@ def test_exact_runs_use_the_network_as_it_is() -> None:
     net = network()
     assert ascend(tiny_spec(), net, exact=True)._cut.module is net.module
     assert ascend(tiny_spec(), net)._cut.module is not net.module
+
+
+class Tight:
+    """A cut network for which memory is short above so many rows; notes how many it saw."""
+
+    def __init__(self, cut: Cut, most: int) -> None:
+        self.cut, self.most = cut, most
+        self.seen: list[int] = []
+
+    def __call__(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        self.seen.append(len(x))
+        if len(x) > self.most:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+        return self.cut(x)
+
+
+@pytest.mark.parametrize("most", [3, 2, 1])
+def test_short_memory_halves_the_rows_and_changes_nothing_else(most: int) -> None:
+    spec = tiny_spec(channels=tuple(range(6)), steps=6, tv=0.1)
+    wide, narrow = ascend(spec, network(), exact=True), ascend(spec, network(), exact=True)
+    narrow._cut = Tight(narrow._cut, most)
+    for one, two in zip(wide, narrow, strict=True):
+        np.testing.assert_allclose(two.scores, one.scores, rtol=1e-4, atol=1e-6)
+        assert np.abs(two.images.astype(int) - one.images).max() <= 1
+        assert two.status == one.status
+    tried = {3: [6, 3, 3], 2: [6, 3, 2, 2, 2], 1: [6, 3, 2] + [1] * 6}[most]
+    assert narrow._cut.seen[: len(tried)] == tried
+    assert wide.width == 6
+    assert max(narrow._cut.seen[len(tried) :]) == narrow.width == most  # what did not fit is not tried again
+
+
+def test_memory_that_stays_short_is_an_error() -> None:
+    ascent = ascend(tiny_spec(channels=tuple(range(6)), steps=6), network())
+    ascent._cut = Tight(ascent._cut, 0)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        next(ascent)
+    assert ascent._cut.seen == [6, 3, 2, 1]

@@ -23,6 +23,7 @@ from vizcore.errors import SpecError
 from vizcore.folding import fold
 from vizcore.images import Fourier, Image, Pixels
 from vizcore.layers import Cut, find_layer
+from vizcore.memory import is_out_of_memory
 from vizcore.objectives import Objective
 from vizcore.optimizers import Adam, PlainAscent, rate_of
 from vizcore.params import Value
@@ -32,6 +33,7 @@ from vizcore.spec import Knobs, RunSpec
 if TYPE_CHECKING:
     from vizcore.zoo.load import Network
 
+HALVINGS = 3  # times that the rows which are computed at once are halved when memory is short
 RESCUE = (
     16  # steps in which units that are off get a redirected gradient, and after which they count as dead (lucid: 16)
 )
@@ -83,7 +85,10 @@ def ascend(
 
 
 class Ascent(Iterator[Frame]):
-    """A run in progress; :func:`ascend` says what its arguments are."""
+    """A run in progress; :func:`ascend` says what its arguments are.
+
+    ``width`` is the number of rows that go through the network at once: all, unless memory was short.
+    """
 
     def __init__(
         self,
@@ -110,6 +115,7 @@ class Ascent(Iterator[Frame]):
         self._image = _start(spec, network, self.device)
         self._optimizer = Adam(self._image.parameter) if spec.optimizer == "adam" else PlainAscent()
         self._mean = torch.tensor(network.card.mean, device=self.device)[:, None, None]
+        self.width = len(spec.channels)  # rows that go through the network at once
         self._step = 0
         self._open = False  # the frame of this step has been given, but its update is still to be made
         self._idle_since = np.full(
@@ -188,18 +194,48 @@ class Ascent(Iterator[Frame]):
         return look
 
     def _differentiate(self, knobs: Mapping[str, Value], rows: Sequence[int]) -> _Look:
+        """Scores of ``rows``, and the gradients of all, which are 0 in the others."""
         canvas = self._image.canvas()
-        picture, objective = self._image.picture(canvas), self._objective
-        if len(rows) < len(picture):
-            picture, objective = picture[rows], objective.rows(rows)
-        channels = [self.spec.channels[row] for row in rows]
-        scores = objective(self._cut(self._moved(picture, channels, knobs)))
+        picture = self._image.picture(canvas)
+        seen = picture.detach()
+        slopes, scores = self._slopes(seen if len(rows) == len(seen) else seen[rows], rows, knobs)
+        if len(rows) < len(seen):
+            slopes = torch.zeros_like(seen).index_copy_(0, torch.tensor(rows, device=self.device), slopes)
+        wanted = [self._image.parameter, canvas] if penalties.needs_canvas_gradient(knobs) else [self._image.parameter]
+        gradients = list(torch.autograd.grad(picture, wanted, slopes))
+        norms = torch.linalg.vector_norm(gradients[0].flatten(1), dim=1)
+        return _Look(seen, scores, norms, gradients, norms)
+
+    def _slopes(self, picture: Tensor, rows: Sequence[int], knobs: Mapping[str, Value]) -> tuple[Tensor, Tensor]:
+        """Gradient of the loss by the picture ``[N, C, H, W]``, and scores ``[N]``, as many rows at once as fit.
+
+        Where memory is short, the number of rows is halved up to three times, for this step and all that follow.
+        """
+        while True:
+            width = min(self.width, len(rows))
+            try:
+                parts = [
+                    self._slope(picture[at : at + width], rows[at : at + width], knobs)
+                    for at in range(0, len(rows), width)
+                ]
+            except Exception as error:
+                if not is_out_of_memory(error) or width == 1 or self.width <= len(self.spec.channels) / 2**HALVINGS:
+                    raise
+            else:
+                slopes, scores = zip(*parts, strict=True)
+                return (slopes[0], scores[0]) if len(parts) == 1 else (torch.cat(slopes), torch.cat(scores))
+            # Only here, outside of the except block, is the memory of what failed free.
+            self.width = (width + 1) // 2
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _slope(self, picture: Tensor, rows: Sequence[int], knobs: Mapping[str, Value]) -> tuple[Tensor, Tensor]:
+        picture = picture.detach().requires_grad_()
+        objective = self._objective if len(rows) == len(self.spec.channels) else self._objective.rows(rows)
+        scores = objective(self._cut(self._moved(picture, [self.spec.channels[row] for row in rows], knobs)))
         cost = penalties.cost(picture, self._mean, knobs)
         loss = -(scores if cost is None else scores - cost).sum()
-        wanted = [self._image.parameter, canvas] if penalties.needs_canvas_gradient(knobs) else [self._image.parameter]
-        gradients = list(torch.autograd.grad(loss, wanted))
-        norms = torch.linalg.vector_norm(gradients[0].flatten(1), dim=1)
-        return _Look(picture.detach(), scores.detach(), norms, gradients, norms)
+        return torch.autograd.grad(loss, picture)[0], scores.detach()
 
     def _moved(self, picture: Tensor, channels: Sequence[int], knobs: Mapping[str, Value]) -> Tensor:
         jitter, scale, rotate = int(knobs["jitter"]), float(knobs["scale"]), float(knobs["rotate"])

@@ -1,4 +1,4 @@
-"""What the C library does with freed memory.
+"""Memory: whether it was short, and what the C library does with what is freed.
 
 A step allocates and frees the same tensors, some of 30 MB.  glibc takes large blocks from the system and gives them
 back each time, and the system fills each page anew with zeros: 6,000 page faults and a tenth of the time of a step of
@@ -9,10 +9,19 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _MOST = 2**31 - 1  # mallopt takes an int
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate|not enough memory|alloc_failed", re.IGNORECASE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the machine, had no room; torch says so in three different classes."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
+    )
 
 
 def keep_freed() -> bool:

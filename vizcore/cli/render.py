@@ -166,11 +166,12 @@ def writable(folder: Path) -> None:
 def memory_errors() -> Iterator[None]:
     """Turn the allocators' errors into one sentence."""
     from vizcore.engine import failures
+    from vizcore.memory import is_out_of_memory
 
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if failures.is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise failures.out_of_memory(error) from error
         raise
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from vizcore.engine.devices import free_memory
 from vizcore.errors import EngineError, StorageError, VizcoreError
+from vizcore.memory import is_out_of_memory
 
-_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate|not enough memory|alloc_failed", re.IGNORECASE)
 _WANTED = re.compile(r"tried to allocate ([\d.]+) ?(bytes|[KMGT]i?B)", re.IGNORECASE)
 _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -29,13 +29,6 @@ def logger(home: Path) -> logging.Logger:
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     log.addHandler(handler)
     return log
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no room; torch says so in three different classes."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
-    )
 
 
 def out_of_memory(error: BaseException, free: int | None = None) -> EngineError:
