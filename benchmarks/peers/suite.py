@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.peers import tables
-from benchmarks.peers.cases import Case, cases
+from benchmarks.peers import equal, score, tables
+from benchmarks.peers.cases import TARGETS, Case, cases
 from benchmarks.peers.speed import ROUNDS, race
 
 
@@ -18,7 +18,44 @@ def speed(found: Sequence[Case], rounds: int = ROUNDS) -> None:
         tables.keep("speed", case.title, tables.speed_rows(timings, len(case.channels)))
 
 
-PARTS: dict[str, Callable[[Sequence[Case], int], None]] = {"speed": speed}
+def targets(found: Sequence[Case]) -> list[Case]:
+    """The cases of 16 filters that scores are measured on."""
+    return [
+        case for case in found if (case.arch, case.layer) in TARGETS and len(case.channels) == 16 and case.size == 224
+    ]
+
+
+def climb(found: Sequence[Case], rounds: int) -> None:
+    """In how many steps vizcore reaches torch-lucent's score, and with what pictures."""
+    for case in targets(found):
+        rows = score.climbs(case)
+        tables.keep("climb", case.title, rows)
+        for row in rows:
+            print(f"peers: {case.title}, {row}", flush=True)
+
+
+def seconds(found: Sequence[Case], rounds: int) -> None:
+    """The same in seconds, from the steps that were counted last."""
+    for case in targets(found):
+        tables.keep("score", case.title, score.timed(case, tables.rows("climb", case.title), rounds))
+
+
+def quality(found: Sequence[Case], rounds: int) -> None:
+    """Scores of all tools after equal steps and equal seconds, and of bf16 beside fp32."""
+    for case in targets(found):
+        tables.keep("quality", case.title, equal.scores(case, tables.rows("speed", case.title)))
+        tables.keep("precision", case.title, equal.precisions(case))
+
+
+def memory(found: Sequence[Case], rounds: int) -> None:
+    """Peak memory by the number of filters."""
+    for case in targets(found):
+        tables.keep("memory", case.title, equal.memory(case))
+
+
+PARTS: dict[str, Callable[[Sequence[Case], int], None]] = {
+    "speed": speed, "climb": climb, "seconds": seconds, "quality": quality, "memory": memory,
+}  # fmt: skip
 
 
 def run(parts: Sequence[str] = tuple(PARTS), full: bool = False, only: str = "", rounds: int = ROUNDS) -> None:

@@ -7,16 +7,17 @@ import statistics
 from typing import Any
 
 from benchmarks import report
+from benchmarks.peers import plot
 from benchmarks.peers.environments import ABSENT
 from benchmarks.peers.speed import Timing, ratios
 
 Row = dict[str, Any]
 
 
-def keep(kind: str, title: str, rows: list[Row]) -> None:
+def keep(kind: str, title: str, found: list[Row]) -> None:
     """Replace what is known of one kind (``"speed"``, ``"score"``, …) and case, and write the page anew."""
     known = report.read().get("peers", {})
-    entry = {"date": datetime.date.today().isoformat(), "machine": report.machine(), "rows": rows}
+    entry = {"date": datetime.date.today().isoformat(), "machine": report.machine(), "rows": found}
     known.setdefault(kind, {})[title] = entry
     report.keep("peers", known)
     write(known)
@@ -24,7 +25,7 @@ def keep(kind: str, title: str, rows: list[Row]) -> None:
 
 def speed_rows(timings: list[Timing], count: int) -> list[Row]:
     """One row per tool; ``ratio`` is how many times as fast vizcore was, in the median round."""
-    rows = []
+    found = []
     for timing in timings:
         row: Row = {"tool": timing.name, "error": timing.error, "precision": timing.precision}
         if timing.rates:
@@ -34,8 +35,8 @@ def speed_rows(timings: list[Timing], count: int) -> list[Row]:
                 "image_steps_per_second": count * timing.median, "megabytes": timing.memory,
                 "ratio": statistics.median(times), "ratio_low": min(times), "ratio_high": max(times),
             }  # fmt: skip
-        rows.append(row)
-    return rows
+        found.append(row)
+    return found
 
 
 def half_quartiles(values: list[float]) -> float:
@@ -44,11 +45,119 @@ def half_quartiles(values: list[float]) -> float:
     return (high - low) / 2
 
 
+def rows(kind: str, title: str) -> list[Row]:
+    """What was kept last; empty if nothing was."""
+    found: list[Row] = report.read().get("peers", {}).get(kind, {}).get(title, {}).get("rows", [])
+    return found
+
+
 def write(known: dict[str, Any]) -> None:
-    """Put all tables between the markers of the page."""
-    blocks = [speed_table(title, entry) for title, entry in known.get("speed", {}).items()]
+    """Put all tables between the markers of the page, and draw the plot."""
+    makers = {
+        "score": score_table, "speed": speed_table, "quality": quality_table, "precision": precision_table,
+        "memory": memory_table,
+    }  # fmt: skip
+    blocks = [targets_table(known)]
+    for kind, make in makers.items():
+        blocks += [make(title, entry) for title, entry in known.get(kind, {}).items()]
     absent = [f"* {name} is not in the tables: {why}." for name, why in ABSENT.items()]
     report.replace("peers", "\n\n".join([*blocks, "\n".join(absent)]))
+    plot.draw(known)
+
+
+def targets_table(known: dict[str, Any]) -> str:
+    """What is aimed at, and what was measured."""
+    lines = ["| what | measured | target | met |", "|---|---|---|---|"]
+
+    def add(what: str, value: float, target: float, unit: str, more: bool = True) -> None:
+        met = value >= target if more else value <= target
+        lines.append(
+            f"| {what} | {value:.3g} {unit} | {'≥' if more else '≤'} {target:g} {unit} | {'yes' if met else '**no**'} |"
+        )
+
+    for title, entry in known.get("score", {}).items():
+        add(f"{title}: torch-lucent's time to its score / Vivid's", _of(entry, "what", "Vivid")["ratio"], 20, "×")
+    for title, entry in known.get("speed", {}).items():
+        measured = {row["tool"]: row for row in entry["rows"] if not row["error"]}
+        if {"vizcore, fp32", "torch-lucent", "torch-dreams"} <= measured.keys():
+            amx = "" if entry["machine"]["amx"] else " (the target is for a CPU with AMX)"
+            add(f"{title}: vizcore / torch-lucent{amx}", measured["torch-lucent"]["ratio"], 3.5, "×")
+            half = measured["torch-lucent"]["ratio"] / measured["vizcore, fp32"]["ratio"]
+            add(f"{title}: vizcore in fp32 / torch-lucent", half, 1.9, "×")
+            add(f"{title}: vizcore / torch-dreams", measured["torch-dreams"]["ratio"], 4, "×")
+    for title, entry in known.get("precision", {}).items():
+        add(f"{title}: score of bf16 / fp32", 100 * entry["rows"][0]["share"], 95, "%")
+    for title, entry in known.get("memory", {}).items():
+        if title.startswith("SqueezeNet"):
+            add(
+                f"{title.split(',')[0]}, 64 × 224 px: memory", _of(entry, "filters", 64)["whole"] / 1000, 4, "GB", False
+            )
+    return "\n".join(lines)
+
+
+def _of(entry: Row, name: str, value: object) -> Row:
+    return next(row for row in entry["rows"] if row[name] == value)
+
+
+def score_table(title: str, entry: Row) -> str:
+    """Time to torch-lucent's score, and the pictures there."""
+    lines = [
+        f"**Time to torch-lucent's score, {title}** ({where(entry)})", "",
+        "| | filters that reach it | steps | steps/s | seconds | times as soon (lowest to highest round) | "
+        "score at the end | variation | spectrum distance |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for row in entry["rows"]:
+        cells = [row["what"], "", "", "", "", "", ""]
+        if "rate" in row:
+            cells[2:5] = [f"{row['steps']:.0f}", f"{row['rate']:.3g}", f"{row['seconds']:.3g}"]
+        if "reached" in row:
+            cells[0] = f"vizcore {row['what']}"
+            cells[1] = f"{row['reached']} of {row['filters']}"
+            cells[5] = f"{row['ratio']:.1f} ({row['ratio_low']:.1f} to {row['ratio_high']:.1f})"
+            cells[6] = f"{row['end']:.2f} after {row['end_steps']}"
+        cells += [f"{row['variation']:.3f}", f"{row['distance']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def quality_table(title: str, entry: Row) -> str:
+    """Scores after equal steps, and after the seconds that torch-lucent takes for them."""
+    steps = entry["rows"][0]["steps"]
+    lines = [
+        f"**Score after equal steps, and after the seconds that torch-lucent takes for them, {title}** "
+        f"({where(entry)}); 1 is torch-lucent after {steps[-1]}", "",
+        "| tool | " + " | ".join(f"{step} steps" for step in steps) + " | "
+        + " | ".join(f"seconds of {step}" for step in steps) + " |",
+        "|---" * (1 + 2 * len(steps)) + "|",
+    ]  # fmt: skip
+    for row in entry["rows"]:
+        later = [
+            ("≥ " if made > steps[-1] else "") + f"{share:.2f}"
+            for made, share in zip(row.get("made", []), row.get("in_equal_seconds", []), strict=True)
+        ]
+        cells = [row["tool"], *(f"{share:.2f}" for share in row["shares"]), *(later or [""] * len(steps))]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def precision_table(title: str, entry: Row) -> str:
+    """One line."""
+    row = entry["rows"][0]
+    return (
+        f"bf16 reaches {100 * row['share']:.1f} % of fp32's held-out score after {row['steps']} steps of Vivid (median "
+        f"of {row['filters']} filters, lowest {100 * row['low']:.0f} %), {title} ({where(entry)})."
+    )
+
+
+def memory_table(title: str, entry: Row) -> str:
+    """Megabytes by filters."""
+    lines = [f"**Memory, {title.split(',')[0]}, 224 px** ({where(entry)})", ""]
+    lines += ["| filters | beyond torch | whole process | beyond torch, per filter |", "|---|---|---|---|"]
+    for row in entry["rows"]:
+        each = row["megabytes"] / row["filters"]
+        lines.append(f"| {row['filters']} | {row['megabytes']:.0f} MB | {row['whole']:.0f} MB | {each:.0f} MB |")
+    return "\n".join(lines)
 
 
 def speed_table(title: str, entry: Row) -> str:
