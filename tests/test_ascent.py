@@ -257,6 +257,16 @@ def test_precision() -> None:
     np.testing.assert_allclose(half, full, atol=0.05)
 
 
+def test_pictures_are_fp32_whatever_the_network_computes_in() -> None:
+    spec = tiny_spec(start=1.0, steps=1)
+    state = ascend(spec, network()).checkpoint()
+    state["parameter"] *= 10  # black and white: bf16 rounds white to 256, which is 0 as a byte
+    half, full = (run(spec.replace(precision=kind), state=state)[0].images for kind in ("bf16", "fp32"))
+    assert full is not None
+    assert (full == 255).any()
+    np.testing.assert_array_equal(half, full)
+
+
 def test_the_network_is_left_as_it_was() -> None:
     net = network()
     before = {name: value.clone() for name, value in net.module.state_dict().items()}

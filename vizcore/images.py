@@ -114,7 +114,10 @@ class Fourier:
         self.parameter.copy_(torch.view_as_real(spectrum / self._scale))
 
     def _mix(self, matrix: Tensor, x: Tensor) -> Tensor:
-        return (matrix @ x.flatten(2)).view(x.shape) if self._coloured else x
+        if not self._coloured:
+            return x
+        with torch.autocast(x.device.type, enabled=False):  # the picture stays fp32 when the network does not
+            return (matrix @ x.flatten(2)).view(x.shape)
 
     def picture(self, canvas: Tensor) -> Tensor:
         """The picture ``[N, C, H, W]`` in [0, 1]."""
