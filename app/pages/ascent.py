@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SLOW = 0.3  # seconds between two looks at what is not pictures
 CHUNK = 1000  # steps of scores that are read at once: of 64 filters, some milliseconds
+CURVES = 1.0  # seconds between two drawings of the curves of a run that runs: a message of a hundred parts
 SHARE = 20  # drawing the curves takes at most one part in so many of the time
 
 
@@ -117,10 +118,10 @@ class Ascent(Page):
         if run is not None and reader is not None and self._version != (run, reader.version):
             self._version = (run, reader.version)
             self._publish_history(run, reader)
-        if now >= self._draw_due:
+        if now >= self._draw_due or self.pilot.state not in ACTIVE:
             began = self._clock()
             self.curves.draw()
-            self._draw_due = now + SHARE * (self._clock() - began)
+            self._draw_due = now + max(CURVES, SHARE * (self._clock() - began))
 
     def _publish_history(self, run: str, reader: RunReader) -> None:
         """Scores, kept steps and knobs, when the run file has grown."""
