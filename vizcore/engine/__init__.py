@@ -8,7 +8,7 @@
 
 ``protocol`` says what crosses the pipe, ``client`` is the handle (no torch), ``worker_main`` and ``worker`` are the
 child, which takes commands between steps, ``scheduler`` says whose step is next, ``task`` is one run, ``networks`` the
-loaded networks, ``jobs`` what takes long beside the runs, ``failures`` turns exceptions into sentences,
+loaded networks, ``jobs`` and ``works`` what takes long beside the runs, ``failures`` turns exceptions into sentences,
 ``devices`` chooses where to compute.
 """
 

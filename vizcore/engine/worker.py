@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import logging
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -21,9 +20,10 @@ from vizcore.ascent import ascend
 from vizcore.engine.devices import choose, set_threads
 from vizcore.engine.failures import explain, logger
 from vizcore.engine.networks import Networks
-from vizcore.engine.protocol import BEGINNING, STATUS_EVERY, Config, Event, RunState
+from vizcore.engine.protocol import BEGINNING, Config, Event, RunState
 from vizcore.engine.scheduler import Scheduler
 from vizcore.engine.task import Bench, Task
+from vizcore.engine.works import Work, Works
 from vizcore.errors import EngineError, HistoryError, VizcoreError
 from vizcore.history import RunReader, decode
 from vizcore.memory import give_back
@@ -37,7 +37,6 @@ LATER: Final = object()
 """What a command returns whose reply comes by itself."""
 
 Job = Callable[[], Any]
-Work = Generator[replay.Progress, None, Any]  # yields after each step; what it returns is the answer
 Turn = tuple[int, str, Value]
 Message = tuple[int, Job]  # whom to answer (0: nobody), and what to do
 
@@ -57,9 +56,7 @@ class Worker:
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._begin = begin
         self._tasks: dict[str, Task] = {}
-        self._works: dict[int, tuple[Work, Job]] = {}  # by number, and how to end it; the first has turns, others wait
-        self._withdrawn: set[int] = set()
-        self._told = 0.0
+        self._works = Works(self._send)
         self._scheduler = Scheduler()
         self._closing = False
         self._warm = False
@@ -108,7 +105,8 @@ class Worker:
             return
         begin = time.perf_counter()
         if isinstance(run, int):
-            self._go_on(run)
+            if self._works.turn(run, self._bench.log):
+                self._free()
             self._scheduler.charge(run, time.perf_counter() - begin)
             return
         task = self._tasks[str(run)]
@@ -121,25 +119,7 @@ class Worker:
 
     def _ready(self) -> list[str | int]:
         """Who wants a turn: runs by their id, and one piece of work by its number."""
-        return [*(run for run, task in self._tasks.items() if task.ready), *itertools.islice(self._works, 1)]
-
-    def _go_on(self, number: int) -> None:
-        """One step of the work that command ``number`` asked for."""
-        try:
-            done, total = next(self._works[number][0])
-        except StopIteration as end:
-            del self._works[number]
-            self._reply(number, end.value)
-        except Exception as failure:
-            del self._works[number]
-            self._reply_error(number, explain(failure, self._bench.log))
-        else:
-            clock = time.monotonic()
-            if clock - self._told > STATUS_EVERY:
-                self._told = clock
-                self._send(("progress", number, done, total))
-            return
-        self._free()
+        return [*(run for run, task in self._tasks.items() if task.ready), *self._works.ready]
 
     def _commands(self, wait: bool) -> None:
         """Everything that has come; if ``wait``, the first of it is waited for, at no cost."""
@@ -381,23 +361,14 @@ class Worker:
                 return (yield from begin(reader, network))
 
         def then(network: Network) -> object:
-            if number in self._withdrawn:
-                self._withdrawn.discard(number)
-                reader.close()
-            else:
-                self._works[number] = work(network), reader.close
+            self._works.add(number, work(network), reader.close)
             return LATER
 
         return self._with_network(number, reader.spec.model, reader.spec.arch, then, reader.close)
 
     def _cancel(self, _: int, number: int) -> None:
-        if number in self._works:
-            work, close = self._works.pop(number)
-            work.close()
-            close()
-            self._free()
-        else:
-            self._withdrawn.add(number)
+        self._works.cancel(number)
+        self._free()
 
     def _fork(
         self,
@@ -432,10 +403,7 @@ class Worker:
             return {"sweep": facts[0]["sweep"]["id"], "runs": runs, "values": points}
 
         def then(network: Network) -> object:
-            if number in self._withdrawn:
-                self._withdrawn.discard(number)
-            else:
-                self._works[number] = begin(network), lambda: None
+            self._works.add(number, begin(network))
             return LATER
 
         return self._with_network(number, wanted.model, wanted.arch, then)
