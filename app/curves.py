@@ -14,8 +14,8 @@ from bokeh.plotting import figure
 POINTS = 6400  # of all lines: 400 for each of 16, more than the figure has pixels
 LEAST = 150  # per line, however many there are
 _THEMES = {
-    "dark": {"text": "#c9c9c9", "grid": "#3a3a3a", "cursor": "#ffffff", "mark": "#e0a030"},
-    "light": {"text": "#333333", "grid": "#dddddd", "cursor": "#000000", "mark": "#b06000"},
+    "dark": {"text": "#c9c9c9", "grid": "#3a3a3a", "cursor": "#ffffff", "mark": "#e0a030", "other": "#ff7ac8"},
+    "light": {"text": "#333333", "grid": "#dddddd", "cursor": "#000000", "mark": "#b06000", "other": "#b0126f"},
 }
 
 
@@ -39,6 +39,8 @@ class Curves:
             {"xs": [], "ys": [], "channel": [], "color": [], "alpha": [], "width": []}, name="scores"
         )
         self.marks = ColumnDataSource({"step": [], "text": []}, name="marks")
+        self.other = ColumnDataSource({"x": [], "y": []}, name="other")  # of picture B
+        self.place = ColumnDataSource({"x": [], "y": []}, name="place")  # where B is on it
         self.cursor = Span(dimension="height", location=0, line_width=1.5, name="cursor", syncable=False)
         self.figure = self._figure()
         self._channels: tuple[int, ...] = ()
@@ -61,6 +63,8 @@ class Curves:
         lines = plot.multi_line(
             "xs", "ys", source=self.scores, line_color="color", line_alpha="alpha", line_width="width"
         )
+        other = plot.line("x", "y", source=self.other, line_dash="dashed", line_width=2)
+        place = plot.scatter("x", "y", source=self.place, marker="circle", size=8)
         knobs = plot.ray(
             x="step",
             y=0,
@@ -80,11 +84,13 @@ class Curves:
                 renderers=[lines], tooltips=[("filter", "@channel"), ("step", "$data_x{0}"), ("score", "$data_y")]
             ),
             HoverTool(renderers=[dots], tooltips="@text"),
+            HoverTool(renderers=[other], tooltips=[("B", ""), ("step", "@x"), ("score", "@y")]),
         )
         plot.js_on_event(Tap, CustomJS(code="window.vizcore?.scrub?.(Math.max(0, Math.round(cb_obj.x)))"))
         plot.add_layout(self.cursor)
         self._mark_glyphs = [knobs.glyph, below.glyph]
         self._dots = dots.glyph
+        self._others = [other.glyph, place.glyph]
         return plot
 
     def theme(self, name: str) -> None:
@@ -99,6 +105,8 @@ class Curves:
         for glyph in self._mark_glyphs:
             glyph.line_color = theme["mark"]
         self._dots.fill_color = self._dots.line_color = theme["mark"]
+        line, place = self._others
+        line.line_color = place.fill_color = place.line_color = theme["other"]
 
     def show(self, channels: Sequence[int], selected: int | None) -> None:
         """Begin with the filters of a new run and no points."""
@@ -132,6 +140,17 @@ class Curves:
         self._selected = channel
         self.draw()
 
+    def against(self, curve: tuple[np.ndarray, np.ndarray] | None, step: int = 0) -> None:
+        """Lay another run's scores of one filter over the curves: steps [K], scores [K]; ``None`` takes them away."""
+        steps, values = curve if curve is not None else (np.zeros(0, np.int64), np.zeros(0, np.float32))
+        index = decimate(len(steps), POINTS // 16)
+        xs, ys = steps[index].astype(np.int32), np.nan_to_num(values[index], nan=0.0, posinf=0.0, neginf=0.0)
+        self.other.data = {"x": xs, "y": ys}
+        here = np.flatnonzero(steps == step)[:1]
+        self.place.data = {"x": steps[here].astype(np.int32), "y": np.nan_to_num(values[here])}
+        self._drawn = None
+        self.draw()
+
     def draw(self) -> None:
         """Bring the figure up to date; nothing is sent when nothing changed."""
         state = (len(self._steps), self.last, self._selected)
@@ -156,8 +175,11 @@ class Curves:
     def _frame(self, xs: np.ndarray, values: np.ndarray) -> None:
         """Ranges around all points, with a little air above and below."""
         plot = self.figure
-        plot.x_range.update(start=0, end=max(int(xs[-1]) if len(xs) else 1, 1))
+        other = self.other.data
+        values = np.concatenate([values.ravel(), np.asarray(other["y"], np.float32)])
+        xs = np.concatenate([xs, np.asarray(other["x"], np.int32)])
         low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+        plot.x_range.update(start=0, end=max(int(xs.max()) if len(xs) else 1, 1))
         air = 0.05 * (high - low) or 0.5
         plot.y_range.update(start=low - air, end=high + air)
 

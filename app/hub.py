@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import disk
+from app.files import Files, start
 from app.shelf import Shelf
 from vizcore.engine import Engine
+from vizcore.engine.jobs import Job
 from vizcore.errors import HistoryError, VizcoreError
 from vizcore.history import RunReader
 from vizcore.runs import Library, is_id
@@ -24,7 +27,8 @@ from vizcore.zoo.card import bundled
 
 log = logging.getLogger("vizcore.app")
 
-READERS = 16  # run files kept open
+READERS = 80  # run files kept open: a sweep and some more
+STOPPING = 10.0  # seconds in which a run must have stopped
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,9 @@ class Hub:
         self._running = False
         self._aside = ThreadPoolExecutor(1, "vizcore-aside")  # for what may wait for the disk
         self._looking = ThreadPoolExecutor(1, "vizcore-shelf")
+        self._making = ThreadPoolExecutor(2, "vizcore-files")
         self.shelf = Shelf(library, self._looking)
+        self.files = Files()
 
     def start(self) -> None:
         """Start the engine and let it get to know the default network; harmless when repeated."""
@@ -90,6 +96,8 @@ class Hub:
         self._readers.clear()
         self._aside.shutdown()
         self._looking.shutdown()
+        self._making.shutdown(cancel_futures=True)
+        self.files.close()
         self.engine.close()
 
     def default_model(self) -> str:
@@ -122,10 +130,6 @@ class Hub:
             known = self._descriptions[model, arch] = self.engine.describe(model, arch)
         return known
 
-    def pin(self, run: str, step: int) -> Future[Any]:
-        """Keep the pictures of a step for good, whatever is thinned out."""
-        return self.aside(self.library.pin, run, step)
-
     def aside(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Future[Any]:
         """Do something that may wait for the disk, in a thread, one thing after the other."""
         return self._aside.submit(work, *arguments, **named)
@@ -133,6 +137,22 @@ class Hub:
     def library_use(self) -> Future[disk.Use]:
         """What the run library takes of the disk."""
         return self._aside.submit(disk.use, self.library)
+
+    def long(self, work: Callable[[Callable[[int, int], None]], Any]) -> Job[Any]:
+        """Do something in a thread that takes seconds, tells its progress and can be given up."""
+        return start(self._making, work)
+
+    def end(self, run: str) -> None:
+        """Have the engine let go of a run; waits for it, so it is called from a thread."""
+        if run in self.engine.states:
+            with contextlib.suppress(VizcoreError, TimeoutError):
+                self.engine.stop(run).result(timeout=STOPPING)
+
+    def forget(self, run: str) -> None:
+        """Let go of the reader of a run that is no more."""
+        reader = self._readers.pop(run, None)
+        if reader is not None:
+            reader.close()
 
     def late(self, seconds: float) -> None:
         """A page measured how late the event loop was; the worst of late is remembered, and fades."""
@@ -149,8 +169,11 @@ class Hub:
         reader = self._readers.get(run)
         if reader is None:
             reader = self._readers[run] = self.library.open(run)
-            while len(self._readers) > READERS:
-                self._readers.popitem(last=False)[1].close()
+            held = {session.ascent.pilot.run for session in self.sessions}
+            for other in [one for one in self._readers if one not in held and one != run][
+                : len(self._readers) - READERS
+            ]:
+                self._readers.pop(other).close()
         self._readers.move_to_end(run)
         return reader
 

@@ -10,6 +10,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from app.exports import Wish
+from vizcore.runs import is_id
+
 if TYPE_CHECKING:
     from app.session import Session
 
@@ -60,11 +63,25 @@ def _dismiss(session: Session, fields: Fields) -> None:
         session.hush(ident)
 
 
+def _export(session: Session, fields: Fields) -> None:
+    wish = Wish(
+        words(fields, "run"), words(fields, "form"), number(fields, "channel"), number(fields, "first") or 0,
+        last if (last := number(fields, "last")) is not None else 2**31, number(fields, "fps") or 10,
+        fields.get("loop") is not False,
+    )  # fmt: skip
+    if is_id(wish.run):
+        session.bringing.export(wish)
+
+
 SESSION: dict[str, Callable[[Session, Fields], None]] = {
     "hello": _hello,
     "viewing": lambda session, fields: session.view(fields.get("on") is not False),
     "page": lambda session, fields: session.go(words(fields, "name")),
     "theme": lambda session, fields: session.theme(words(fields, "name")),
     "dismiss": _dismiss,
+    "export": _export,
+    "opened": lambda session, fields: session.bringing.opened(words(fields, "token"), words(fields, "name")),
+    "repeat": lambda session, fields: session.bringing.repeat(),
+    "cancel": lambda session, fields: session.jobs.cancel(number(fields, "job") or 0),
 }
 """What belongs to no page."""

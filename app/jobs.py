@@ -55,7 +55,7 @@ class Jobs:
 
     def cancel(self, number: int | None = None) -> None:
         """Give one piece of work up, or all."""
-        for work in [self._works[number]] if number in self._works else self._works.values() if number is None else []:
+        for work in [work for work in self._works.values() if number in (None, work.number)]:
             work.future.cancel()
             if work.on_cancel is not None:
                 work.on_cancel()

@@ -55,18 +55,21 @@ KEYS: tuple[Key, ...] = (
     Key(("Shift+ArrowRight",), "forward10", "Ten kept steps forward", "History", local=True),
     Key(("Home",), "first", "First step", "History", local=True),
     Key(("End", "Escape"), "live", "Back to live", "History", local=True),
+    Key(("f",), "fork", "Fork: leave from the shown step", "History", local=True),
     Key(("p",), "pin", "Pin this step to the filmstrip", "History", local=True),
-    Key(("x",), "setb", "Set B: compare with the picture shown now", "History", local=True),
+    Key(("x",), "setb", "Set B: compare with the picture shown now; again to take it away", "History", local=True),
     Key(("[",), "previous", "Previous filter", "Target", local=True),
     Key(("]",), "next", "Next filter", "Target", local=True),
     Key(("{",), "layer", "Previous layer", "Target", {"by": -1}),
     Key(("}",), "layer", "Next layer", "Target", {"by": 1}),
     Key(("d",), "dice", "Other filters, at random", "Target"),
+    Key(("w",), "sweep", "Sweep: the filter under many settings", "Target", local=True),
     Key(("/",), "search", "Search a layer, in the Library a run", "Target", local=True, page=""),
     *(
         Key((str(number),), "preset", f"Preset {name}", "Preset", {"name": name})
         for number, name in enumerate(PRESETS, start=1)
     ),
+    Key(("Delete",), "remove", "Throw the chosen run into the trash", "Library", local=True, page="library"),
     Key(("e",), "png", "Save the shown picture with its recipe", "Page", local=True),
     Key(("s",), "link", "Copy the link to this page", "Page", local=True, page=""),
     Key(("t",), "theme", "Dark or light", "Page", local=True, page=""),

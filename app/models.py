@@ -19,9 +19,13 @@ class Ask(DataModel):
 
 
 class Frame(DataModel):
-    """What belongs to no page: the notice and the table of keys, each as JSON, empty for none."""
+    """What belongs to no page, each as JSON, empty for none: notice, work that is going on, a file that is ready to be
+    fetched, the page that is to be shown, the table of keys."""
 
     notice = String(default="")
+    fetch = String(default="")
+    lead = String(default="")
+    jobs = String(default="")
     keys = String(default="")
 
 
@@ -35,6 +39,10 @@ class State(DataModel):
     shown = String(default="")
     presets = String(default="")
     address = String(default="")
+    family = String(default="")
+    pins = String(default="")
+    against = String(default="")
+    sweep = String(default="")
 
 
 def texts(model: DataModel) -> list[str]:

@@ -16,11 +16,22 @@ _LIMIT = 4096  # longer values are nobody's address
 
 
 @dataclass(frozen=True)
+class Place:
+    """A picture: a filter of a run at a step; a part that is not given is the first, or the newest."""
+
+    run: str
+    filter: int | None = None
+    step: int | None = None
+
+
+@dataclass(frozen=True)
 class Address:
     """What an address asks for; every part may be missing.
 
     Args:
         step, filter: what is looked at, in the run.
+        against: picture B.
+        odd: parts that mean nothing.
     """
 
     run: str | None = None
@@ -29,6 +40,8 @@ class Address:
     autostart: bool = True
     step: int | None = None
     filter: int | None = None
+    against: Place | None = None
+    odd: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -93,7 +106,20 @@ def decode(query: str | Mapping[str, Sequence[bytes] | str]) -> Address:
         autostart=known.get("autostart", "1").lower() not in ("0", "false", "no"),
         step=_number(known.get("step", "")),
         filter=_number(known.get("filter", "")),
+        against=_place(known.get("b", "")),
+        odd=tuple(
+            f"{name}={known[name][:40]}"
+            for name in ("step", "filter")
+            if name in known and _number(known[name]) is None
+        ),
     )
+
+
+def _place(text: str) -> Place | None:
+    """``RUN,FILTER,STEP``."""
+    run, _, rest = text.partition(",")
+    filter_, _, step = rest.partition(",")
+    return Place(run, _number(filter_), _number(step)) if run else None
 
 
 def _number(text: str) -> int | None:

@@ -14,6 +14,7 @@ from app.hub import Hub
 from app.pending import Pending
 from app.permalink import Address, encode
 from vizcore.errors import HistoryError, LayerError, ModelError, SpecError, VizcoreError
+from vizcore.export import Recipe
 from vizcore.history import RunReader
 from vizcore.params import Value
 from vizcore.spec import HOT, PARAMS, Knobs, RunSpec, build
@@ -182,6 +183,21 @@ class Pilot:
         if resume and run not in self.hub.engine.states and reader.state not in ("done", "failed", "paused"):
             self.pending.add(self.hub.engine.resume_run(run), lambda _: self._watch(), refused)
 
+    def repeat(self, recipe: Recipe) -> None:
+        """Begin the run of a recipe again, with every turn of a knob."""
+        spec = recipe.spec.replace(arch=self.hub.arch(recipe.spec.model))
+
+        def described(description: dict[str, Any]) -> None:
+            target.check(spec, description)
+            here = description["card"].get("weights_hash", "")
+            if recipe.weights_hash and here and here != recipe.weights_hash:
+                hint = "The pictures will not be those of the recipe."
+                self._tell({**notices.notice("info", "The network here has other weights.", hint), "keep": True})
+            self.description, self.wanted = description, spec
+            self._begin(spec, knobs=recipe.knobs)
+
+        self._describe(spec.model, described)
+
     # -- what the user asks --------------------------------------------------------------------------------
 
     def set(self, name: str, value: object) -> None:
@@ -322,13 +338,18 @@ class Pilot:
             self._tell({**remedy, "keep": True})  # it is about the run that begins now
 
     def _begin(
-        self, spec: RunSpec, instead: RunSpec | None = None, before: tuple[dict[str, Any] | None, RunSpec] | None = None
+        self,
+        spec: RunSpec,
+        instead: RunSpec | None = None,
+        before: tuple[dict[str, Any] | None, RunSpec] | None = None,
+        knobs: tuple[tuple[int, str, Value], ...] = (),
     ) -> None:
         """Begin a run.
 
         Args:
             instead: what to begin if the engine says that ``spec`` cannot be.
             before: description and spec that are wanted again if it refuses.
+            knobs: turns that the run makes by itself.
         """
         self._turn += 1
         turn = self._turn
@@ -340,7 +361,8 @@ class Pilot:
                 self.pending.add(self.hub.engine.stop(run))
                 return
             self.busy = ""
-            self._adopt(run, self.hub.reader(run), self.wanted or spec)
+            reader = self.hub.reader(run)
+            self._adopt(run, reader, spec.replace(**turned(reader)) if knobs else self.wanted or spec)
 
         def refused(error: BaseException) -> None:
             if turn != self._turn:
@@ -360,7 +382,8 @@ class Pilot:
                     self.description, self.wanted = before
                 self._adopted()
 
-        self.pending.add(self.hub.engine.begin(spec), begun, refused)
+        begin = self.hub.engine.begin
+        self.pending.add(begin(spec, knobs=knobs) if knobs else begin(spec), begun, refused)
 
     def _adopt(self, run: str, reader: RunReader, spec: RunSpec) -> None:
         self.run, self.reader, self.wanted = run, reader, spec

@@ -31,8 +31,10 @@ def put(state: DataModel, name: str, value: Any) -> bool:
     return True
 
 
-def run(ident: str | None, spec: RunSpec, description: Mapping[str, Any] | None, parent: Any = None) -> dict[str, Any]:
-    """The ``run`` property: what is being looked at."""
+def run(
+    ident: str | None, spec: RunSpec, description: Mapping[str, Any] | None, parent: Any = None, root: int = 0
+) -> dict[str, Any]:
+    """The ``run`` property: what is being looked at; ``root`` is its first own step, before it are its parent's."""
     card = (description or {}).get("card", {})
     layers = (description or {}).get("layers", [])
     layer = next((entry for entry in layers if entry["path"] == spec.layer), {})
@@ -53,6 +55,7 @@ def run(ident: str | None, spec: RunSpec, description: Mapping[str, Any] | None,
         "seed": spec.seed,
         "spec": to_dict(spec),
         "parent": list(parent) if parent else None,
+        "root": root,
         "layers": [entry["path"] for entry in layers],
         "facts": {key: fact for key, fact in card.items() if key in _FACTS},
     }
@@ -88,12 +91,29 @@ def kept(ident: str, reader: RunReader) -> dict[str, Any]:
     return {"run": ident, "steps": kept_ranges(steps), "knobs": knobs, "total": len(steps), "revision": revision}
 
 
+def ranges(steps: Any) -> list[list[int]]:
+    """Steps as [first, last, stride]."""
+    return kept_ranges(steps)
+
+
 def knob_text(name: str, value: Value, before: Value) -> str:
     """``"Rate 0.05 → 0.08"``."""
     meta = PARAMS.get(name)
     old, new = (f"{one:g}" if isinstance(one, float) else str(one) for one in (before, value))
     change = new if old == new else f"{old} → {new}"
     return f"{meta.label if meta else name} {change}{' ' + meta.unit if meta and meta.unit else ''}"
+
+
+def size(count: int) -> str:
+    """``"38 MB"``."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6)) if count else 0} MB"
+
+
+def value_text(name: str, value: Value) -> str:
+    """``"Blur 0.5 px"``."""
+    meta = PARAMS.get(name)
+    told = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{meta.label if meta else name} {told}{' ' + meta.unit if meta and meta.unit else ''}"
 
 
 def _finite(value: Any) -> Any:

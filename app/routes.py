@@ -1,4 +1,4 @@
-"""Addresses beside the page: health, metrics, frames and runs.  All are GET, none changes anything."""
+"""Addresses beside the page: health, metrics, frames, runs, exports; and one that takes a file in."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import time
 from functools import partial
 from typing import Any
 
-from bokeh.server.util import check_allowlist
-from bokeh.server.views.auth_request_handler import AuthRequestHandler
+import numpy as np
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, authenticated
 
 from app import publish
-from app.hub import Hub, get_hub
+from app.guard import FOREVER, Guarded
+from app.transfers import Fetched, Upload
 from vizcore.errors import VizcoreError
-from vizcore.export import Recipe, png_bytes
-from vizcore.history import RunReader, StoredFrame, decode, kept_ranges, pack
+from vizcore.export import contact_sheet, png_bytes, recipe_of
+from vizcore.history import RunReader, decode, kept_ranges, pack
 from vizcore.spec import to_dict
 
 _RUN = r"([0-9]{8}-[0-9]{6}-[0-9a-f]{6})"  # ids only, never a path
 _STEP = r"([0-9]{1,9})"
-FOREVER = "private, max-age=31536000, immutable"
 
 
 class Health(RequestHandler):
@@ -30,42 +29,6 @@ class Health(RequestHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.finish("ok\n")
-
-
-class Guarded(AuthRequestHandler):
-    """For those who may see the page, under a name by which the page is served (against DNS rebinding)."""
-
-    hub: Hub
-
-    async def prepare(self) -> None:
-        await super().prepare()
-        origins = getattr(self.application, "websocket_origins", None)
-        if origins and not check_allowlist(self.request.host or "", origins):
-            raise HTTPError(403, reason="Unknown host")
-        self.hub = get_hub()
-
-    def set_default_headers(self) -> None:
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
-
-    def compute_etag(self) -> None:
-        """No hash of what never changes."""
-
-    def keep(self, reader: RunReader) -> None:
-        """Pictures of one revision of a run never change; who names none, or an old one, must ask again."""
-        named = self.get_query_argument("r", "")
-        self.set_header("Cache-Control", FOREVER if named == str(reader.revision) else "no-cache")
-
-    def reader(self, run: str) -> RunReader:
-        """The reader of a run, or 404."""
-        try:
-            return self.hub.reader(run)
-        except VizcoreError:
-            raise HTTPError(404, reason="No such run") from None
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(f"{self._reason}\n")
 
 
 class Frames(Guarded):
@@ -100,30 +63,33 @@ class Frame(Guarded):
 
 
 class Picture(Guarded):
-    """One picture as a PNG to keep, with its recipe inside."""
+    """One picture as a PNG to keep, with its recipe inside; without a filter, all of a step on one sheet."""
 
     @authenticated
-    async def get(self, run: str, step: str, channel: str) -> None:
+    async def get(self, run: str, step: str, channel: str | None = None) -> None:
         reader = self.reader(run)
+        work = partial(_png, reader, int(step), None if channel is None else int(channel))
         try:
-            frame = reader.frame(int(step), int(channel))
-            if frame is None:
-                raise HTTPError(404, reason="No such picture")
-            knobs = tuple(knob for knob in reader.knobs() if knob[0] <= int(step))
-            weights = str(reader.meta.get("weights_hash", ""))
-            recipe = Recipe(reader.spec, int(step), knobs, int(channel), weights, extra={"run": run})
-            work = partial(_png, frame, recipe)
             data = await IOLoop.current().run_in_executor(None, work)  # a large one takes longer than a tick
         except VizcoreError:
-            raise HTTPError(404, reason="No such picture") from None
-        name = f"{run}-{int(channel)}-{int(step)}.png"
+            data = None
+        if data is None:
+            raise HTTPError(404, reason="No such picture")
+        name = "-".join(part for part in (run, channel, str(int(step))) if part)
         self.set_header("Content-Type", "image/png")
-        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.set_header("Content-Disposition", f'attachment; filename="{name}.png"')
         self.finish(data)
 
 
-def _png(frame: StoredFrame, recipe: Recipe) -> bytes:
-    return png_bytes(decode(frame), recipe)
+def _png(reader: RunReader, step: int, channel: int | None) -> bytes | None:
+    if channel is not None:
+        frame = reader.frame(step, channel)
+        return None if frame is None else png_bytes(decode(frame), recipe_of(reader, step, channel))
+    frames = reader.frames(step)
+    if not frames:
+        return None
+    sheet = contact_sheet(np.stack([decode(frame) for frame in frames]), [str(frame.channel) for frame in frames])
+    return png_bytes(sheet, recipe_of(reader, step))
 
 
 class Run(Guarded):
@@ -216,6 +182,9 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (rf"/frames/{_RUN}/{_STEP}", Frames),
     (rf"/frames/{_RUN}/{_STEP}/{_STEP}", Frame),
     (rf"/export/{_RUN}/{_STEP}/{_STEP}\.png", Picture),
+    (rf"/export/{_RUN}/{_STEP}\.png", Picture),
+    (r"/exports/([A-Za-z0-9_-]{22})", Fetched),
+    (r"/open", Upload),
     (rf"/runs/{_RUN}", Run),
     (r"/library", Shelf),
     (rf"/thumbnails/{_RUN}", Thumbnail),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -11,12 +13,18 @@ from bokeh.document import Document
 from bokeh.models import CustomJS
 
 from app import intents, notices, publish
+from app.bringing import Bringing
+from app.exports import FILMS
 from app.hub import Hub
+from app.jobs import Jobs
 from app.keys import table
 from app.models import Ask, Frame, texts
 from app.pages import PAGES
+from app.pages.ascent import Ascent
 from app.pages.page import Page
-from app.permalink import pairs
+from app.permalink import Place, pairs
+from app.sweeps import axes
+from vizcore.export import Recipe
 
 PERIOD = 30  # milliseconds from tick to tick: as often as a page is drawn
 HELLO = 1.0  # seconds to wait for the browser's first word after it is ready
@@ -39,11 +47,14 @@ class Session:
         self._viewing = True
         self._started = self._ready = False
         self._hello_due = self._ticked = 0.0
+        self._leads = itertools.count(1)
         asked = query.get("page", FIRST)
         self.here = asked if asked in PAGES else FIRST
         self.frame = Frame(name="frame", keys=publish.text(table()))
         self.asked = Ask(name="ask")
         self.asked.on_change("intent", self._intent)
+        self.jobs = Jobs(lambda error: self.tell(notices.from_error(error)), clock)
+        self.bringing = Bringing(self)
         self.pages: dict[str, Page] = {name: make(self) for name, make in PAGES.items()}
         if asked not in PAGES:
             titles = " and ".join(page.title for page in PAGES.values())
@@ -81,6 +92,32 @@ class Session:
             self.here = name
             self._show()
 
+    @property
+    def ascent(self) -> Ascent:
+        """The page that shows runs."""
+        page = self.pages["ascent"]
+        assert isinstance(page, Ascent)
+        return page
+
+    def open_run(self, place: Place) -> None:
+        """Show a run of the library on the page Ascent.
+
+        Raises:
+            HistoryError: unknown or damaged.
+        """
+        self.ascent.open(place)
+        self._lead("ascent")
+
+    def repeat(self, recipe: Recipe) -> None:
+        """Make a run again from the recipe of a picture, and show it."""
+        self.ascent.pilot.repeat(recipe)
+        self._lead("ascent")
+
+    def _lead(self, name: str) -> None:
+        """The script is to show another page."""
+        publish.put(self.frame, "lead", {"page": name, "n": next(self._leads)})
+        self.go(name)
+
     def _show(self) -> None:
         if self._started:
             self.pages[self.here].show(self._viewing)
@@ -97,6 +134,7 @@ class Session:
     def close(self) -> None:
         """The visit ends."""
         self.hub.sessions.discard(self)
+        self.jobs.cancel()
         for page in self.pages.values():
             page.close()
 
@@ -108,9 +146,12 @@ class Session:
         if self.gone:
             for page in self.pages.values():
                 page.close()
+            self.jobs.cancel()
             return
         if not self._started and now >= self._hello_due:
             self.hello()
+        self.jobs.tick()
+        publish.put(self.frame, "jobs", self.jobs.told())
         self.pages[self.here].tick()
         self._ticked = self.clock()
 
@@ -141,7 +182,9 @@ def open_page(
     session = Session(doc, hub, pairs(arguments if query is None else query), clock)
     titles = {name: page.title for name, page in session.pages.items()}
     doc.title = "vizcore"
-    doc.template_variables.update({"version": str(int(hub.started)), "pages": titles, "here": session.here})
+    doc.template_variables.update(
+        {"version": str(int(hub.started)), "pages": titles, "here": session.here, "films": films(), "axes": axes()}
+    )
     doc.config.reconnect_session = False  # loses pictures in Bokeh 3.9; the page reloads instead
     doc.config.notify_connection_status = False
     roots = [root for page in session.pages.values() for root in page.roots]
@@ -156,6 +199,12 @@ def open_page(
     doc.on_event("connection_lost", lambda _: session.lost())
     doc.on_session_destroyed(lambda _context, session=session: session.close())
     return session
+
+
+def films() -> list[str]:
+    """The kinds of film that can be written here: videos need PyAV."""
+    video = importlib.util.find_spec("av") is not None
+    return [form for form in FILMS if video or form in ("webp", "gif")]
 
 
 def _attach(doc: Document, session: Session, pages: dict[str, dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from app.notices import plain
-from vizcore.history import decode, library_limit
+from vizcore.history import decode
 from vizcore.runs import Library, RunInfo
 from vizcore.spec import format_channels
 
@@ -41,24 +41,39 @@ class Shelf:
         self._thumbs: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._lock = threading.Lock()
         self.version = 0  # of the text; 0 before the first look
+        self.runs: list[dict[str, Any]] = []
         self.text = b"{}"
         self.summary: dict[str, Any] = {}
 
     def refresh(self, *, now: bool = False) -> None:
         """See to it that the list is not old; ``now`` after a change that was made here."""
-        if (self._look is None or self._look.done()) and (now or self._clock() >= self._due):
+        if now or ((self._look is None or self._look.done()) and self._clock() >= self._due):
             self._look = self._aside.submit(self._through)
 
     def _through(self) -> None:
         began = self._clock()
         listing = self.library.scan()
-        over = [run.id for run in self.library.over_quota()]
-        total, limit = sum(run.bytes for run in listing.runs), library_limit()
-        summary = {"count": len(listing.runs), "bytes": total, "limit": limit, "over": over, "damaged": listing.damaged}
-        text = json.dumps({"runs": [line(run) for run in listing.runs], **summary}, separators=(",", ":")).encode()
+        plan = self.library.cleaning()
+        summary = {
+            "count": len(listing.runs), "bytes": plan.bytes, "limit": plan.limit, "damaged": listing.damaged,
+            "over": [run.id for run in plan.runs], "trash": len(plan.trash), "freed": plan.freed,
+        }  # fmt: skip
+        runs = [line(run) for run in listing.runs]
+        text = json.dumps({"runs": runs, **summary}, separators=(",", ":")).encode()
         if text != self.text:
-            self.text, self.summary, self.version = text, summary, self.version + 1
+            self.runs, self.text, self.summary, self.version = runs, text, summary, self.version + 1
         self._due = self._clock() + max(EVERY, SHARE * (self._clock() - began))
+
+    def family(self, run: str, count: int) -> dict[str, Any]:
+        """The forks of a run as [step, id], and [id, title] of its parent, forks and the newest runs."""
+        lines = {entry["id"]: entry for entry in self.runs}
+        forks = sorted((entry["parent"][1], entry["id"]) for entry in self.runs if (entry["parent"] or [""])[0] == run)
+        parent = (lines.get(run, {}).get("parent") or [""])[0]
+        near = dict.fromkeys([parent, *(ident for _, ident in forks), *list(lines)[:count]])
+        return {
+            "forks": [list(fork) for fork in forks],
+            "near": [[ident, titled(lines[ident])] for ident in near if ident in lines and ident != run][:count],
+        }
 
     def thumbnail(self, run: str, stamp: str) -> bytes | None:
         """The newest pictures of a run's first filters as one WebP, ``None`` if it has none.
@@ -98,6 +113,11 @@ def _small(image: np.ndarray) -> np.ndarray:
 def line(run: RunInfo) -> dict[str, Any]:
     """A run as the page lists it: plain JSON, no text with power over a reader's eyes."""
     told = {**run.to_dict(), "filters": format_channels(run.channels)}
-    for name in ("model", "layer", "preset", "note"):
+    for name in ("name", "model", "layer", "preset", "note", "objective"):
         told[name] = plain(told[name], 2000, markup=False)
     return told
+
+
+def titled(entry: dict[str, Any]) -> str:
+    """What a person calls the run of a line."""
+    return str(entry["name"]) or f"{entry['layer'] or 'classes'} · {entry['filters']}"

@@ -16,9 +16,11 @@ from app.evidence import Evidence
 from app.models import State
 from app.pages.ascent_intents import INTENTS
 from app.pages.page import Page
-from app.permalink import Address, decode, encode
+from app.permalink import Address, Place, decode, encode
 from app.pilot import ACTIVE, Pilot
 from app.stream import Stream
+from app.sweeps import Sweeps
+from app.travels import Travels
 from vizcore.errors import VizcoreError, from_dict
 from vizcore.history import RunReader
 from vizcore.spec import HOT, PARAMS, PRESETS, RunSpec, format_channels
@@ -48,6 +50,8 @@ class Ascent(Page):
         self.controls = Controls(self._control)
         self.pilot = Pilot(hub, f"page-{secrets.token_hex(4)}", self.tell, self._adopted, clock)
         self.evidence = Evidence(lambda run, step, channel: hub.engine.evidence(run, step, channel), clock)
+        self.travels = Travels(self)
+        self.sweeps = Sweeps(self, clock)
         self.disk = Disk(hub.library_use, self.tell, self._take_back, clock)
         self.models = {
             "live": self.stream.live, "flow": self.stream.flow, "scores": self.curves.scores,
@@ -79,11 +83,18 @@ class Ascent(Page):
     def show(self, on: bool) -> None:
         """Seen from now on, or hidden: then the run rests and no picture is sent."""
         self.pilot.view(on)
+        self.sweeps.watch(on)
         self.stream.open() if on else self.stream.gate.shut()
         if on and not self._started:
             self._started = True
             self._place = self.address
             self.pilot.start(self.address, autostart=self.address.autostart and not self.session.reduced)
+            if self.address.odd:
+                said = " and ".join(self.address.odd)
+                told = notices.notice("info", f"The address has {said}, which is no number.", "It is left out.")
+                self.tell({**told, "keep": True})
+            if self.address.against is not None:
+                self.travels.compare(self.address.against)
 
     def theme(self, name: str) -> None:
         """Colours of the figure."""
@@ -92,11 +103,14 @@ class Ascent(Page):
     def close(self) -> None:
         """The browser is gone, perhaps for good; no Bokeh call is made."""
         self.pilot.close()
+        self.sweeps.drop()
         self.stream.gate.shut()
 
     def tick(self) -> None:
         """Everything that happens by itself."""
         self.pilot.tick()
+        self.travels.tick()
+        self.sweeps.tick()
         try:
             self._show(self._clock())
         except VizcoreError as error:  # the run file went bad under us: the last picture stays
@@ -132,6 +146,7 @@ class Ascent(Page):
             self.evidence.clear()
             self.stream.forget()
         self._revision = kept["revision"]
+        self.travels.changed(reader)
         steps, scores, _ = reader.scores(self.curves.last, CHUNK)
         self.curves.add(steps, scores)
         if len(steps) == CHUNK:
@@ -194,7 +209,8 @@ class Ascent(Page):
             self._slow_due = self._draw_due = 0.0
             publish.put(self.state, "shown", "")  # the same place in another run is told again
         parent = reader.meta.get("parent") if reader is not None else None
-        publish.put(self.state, "run", publish.run(run, spec, description, parent))
+        root = reader.root if reader is not None else 0
+        publish.put(self.state, "run", publish.run(run, spec, description, parent, root))
         publish.put(self.state, "shown", {"channel": self.selected, "step": self.shown})
 
     def _look(self, run: str | None, spec: RunSpec) -> None:
@@ -224,7 +240,8 @@ class Ascent(Page):
         self._keep_notice, self._notice = bool(notice.get("keep")), notice.get("id", 0)
         self.session.tell(notice)
 
-    def _complain(self, error: BaseException) -> None:
+    def complain(self, error: BaseException) -> None:
+        """Show what went wrong."""
         self.tell(notices.from_error(error))
 
     def _clear_notice(self) -> None:
@@ -241,19 +258,19 @@ class Ascent(Page):
         """The controls say again what is shown."""
         self._show_controls()
 
-    def open(self, place: Address) -> None:
+    def open(self, place: Place) -> None:
         """Show a run of the library, at a step and a filter of it.
 
         Raises:
             HistoryError: unknown or damaged.
         """
-        self._place = place
-        self.pilot.open(place.run or "")
+        self._place = Address(run=place.run, step=place.step, filter=place.filter)
+        self.pilot.open(place.run)
 
-    def pin(self, step: int) -> None:
-        """Keep the pictures of a step for good."""
-        if self.pilot.run is not None:
-            self.pilot.pending.add(self.hub.pin(self.pilot.run, step), fail=self._complain)
+    def look_again(self) -> None:
+        """The run file has other pictures, perhaps those of an ancestor."""
+        self._version = None
+        publish.put(self.state, "kept", "")  # told again even if it is what was told before
 
     def select(self, channel: int) -> None:
         """Another filter is looked at closely."""

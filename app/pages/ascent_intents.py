@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app import target
 from app.intents import Fields, number, words
-from app.permalink import Address, decode
+from app.permalink import Place, decode
 from vizcore.spec import PARAMS, PRESETS
 
 if TYPE_CHECKING:
@@ -24,7 +24,34 @@ def _select(page: Ascent, fields: Fields) -> None:
 def _pin(page: Ascent, fields: Fields) -> None:
     step = number(fields, "step")
     if step is not None:
-        page.pin(step)
+        page.travels.pin(step, words(fields, "note")) if fields.get("on") is not False else page.travels.unpin(step)
+
+
+def _fork(page: Ascent, fields: Fields) -> None:
+    step, channel = number(fields, "step"), number(fields, "channel")
+    if step is not None:
+        channels = None if channel is None else [channel]
+        page.travels.fork(step, channels, now=fields.get("now") is True, reseed=fields.get("reseed") is True)
+
+
+def _recompute(page: Ascent, fields: Fields) -> None:
+    step = number(fields, "step")
+    if step is not None:
+        page.travels.recompute(step)
+
+
+def _sweep(page: Ascent, fields: Fields) -> None:
+    axes = fields.get("axes")
+    named = {str(name): values for name, values in axes.items()} if isinstance(axes, dict) and len(axes) <= 2 else {}
+    seed = number(fields, "seed")
+    page.sweeps.start(
+        named, number(fields, "draws") or 0, secrets.randbelow(10_000) if seed is None else seed,
+        number(fields, "steps"),
+    )  # fmt: skip
+
+
+def _place(fields: Fields) -> Place:
+    return Place(words(fields, "run"), number(fields, "channel"), number(fields, "step"))
 
 
 def _layer(page: Ascent, fields: Fields) -> None:
@@ -82,10 +109,15 @@ INTENTS: dict[str, Callable[[Ascent, Fields], None]] = {
     "objective": _ask("objective", "text"),
     "dice": lambda page, fields: page.dice(),
     "preset": _preset,
-    "open": lambda page, fields: page.open(
-        Address(run=words(fields, "run"), step=number(fields, "step"), filter=number(fields, "channel"))
-    ),
+    "open": lambda page, fields: page.open(_place(fields)),
+    "fork": _fork,
+    "recompute": _recompute,
+    "compare": lambda page, fields: page.travels.compare(_place(fields) if words(fields, "run") else None),
     "set": _set,
+    "sweep": _sweep,
+    "sweepstop": lambda page, fields: page.sweeps.stop(),
+    "sweepclose": lambda page, fields: page.sweeps.close(),
+    "sweepuse": lambda page, fields: page.sweeps.use(words(fields, "run")),
     "undo": lambda page, fields: page.undo(),
     "start": _start,
 }

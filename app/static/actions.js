@@ -1,9 +1,9 @@
-// Smaller parts of the page Ascent: its address, its links, the search, the one hint.
+// Smaller parts of the page Ascent: its address, the search, the one hint.
 
 import { keep, read } from "./keys.js"
 import * as notices from "./notices.js"
 import { place } from "./frame.js"
-import { cursor, isLive, link, nameOf, on, state } from "./state.js"
+import { cursor, isLive, link, state } from "./state.js"
 import { byId } from "./text.js"
 
 let ask = () => {}
@@ -13,9 +13,6 @@ export function start(send) {
   ask = send
   byId("layer-previous").addEventListener("click", () => ask({ do: "layer", by: -1 }))
   byId("layer-next").addEventListener("click", () => ask({ do: "layer", by: 1 }))
-  byId("export-menu").addEventListener("click", () => byId("export-menu").hidePopover())
-  on("drawn", addresses)
-  on("select", addresses)
 }
 
 /** Takes the query of the run and its values from Python. */
@@ -32,16 +29,6 @@ export function query() {
     if (!isLive()) text += `&step=${cursor()}`
   }
   return text
-}
-
-/** The menu's links always mean what is on the stage. */
-function addresses() {
-  if (!state.stage) return
-  const { channel, step } = state.stage
-  const run = encodeURIComponent(state.run.id)
-  byId("export-png").href = `export/${run}/${step}/${channel}.png`
-  byId("export-png").download = `vizcore-${nameOf(channel)}-${step}.png`
-  byId("export-recipe").href = `runs/${run}`
 }
 
 export const linkSliders = (on) => link(on)

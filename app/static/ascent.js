@@ -1,17 +1,21 @@
 // The page Ascent: what Python says goes to the views, what a person does goes back as intents.
 
 import * as header from "./actions.js"
+import * as compare from "./compare.js"
 import * as evidence from "./evidence.js"
+import * as exports from "./exports.js"
 import * as filmstrip from "./filmstrip.js"
 import * as frame from "./frame.js"
 import { unpack } from "./frames.js"
 import * as notices from "./notices.js"
 import { failures, offer, open, pump, revise, rewind } from "./painter.js"
 import * as stage from "./stage.js"
-import { adopt, arrived, cursor, emit, isLive, keep, live, on, position, seek, select, state } from "./state.js"
+import { adopt, arrived, cursor, emit, isLive, keep, live, on, pinned, position, seek, select, state } from "./state.js"
 import * as status from "./status.js"
 import { byId, painted, throttle } from "./text.js"
+import * as sweep from "./sweep.js"
 import * as transport from "./transport.js"
+import * as travel from "./travel.js"
 import * as wall from "./wall.js"
 
 let models = null
@@ -27,6 +31,10 @@ const readers = {
   evidence: evidence.take,
   shown: takeShown,
   presets: () => {},
+  family: (family) => (travel.take(family), compare.offer(family?.near ?? [])),
+  pins: (pins) => pinned(pins ?? []),
+  against: compare.take,
+  sweep: sweep.take,
 }
 
 export function take(name, text) {
@@ -47,7 +55,7 @@ function takeRun(run) {
 
 /** The announced run has a picture now: it replaces what was there, whose last picture is pinned. */
 function begin() {
-  if (state.stage && state.run) filmstrip.pin("before")
+  filmstrip.remember()
   state.kept = []
   state.knobs = []
   open(state.next.id)
@@ -70,9 +78,10 @@ function takeKept(kept) {
   revise(revision)
   keep(steps, knobs, revision)
   if (opening !== null && kept.steps.length) {
-    seek(opening)
+    travel.goTo(opening)
     opening = null
   }
+  travel.arrived()
   void pump()
 }
 
@@ -117,8 +126,10 @@ export const actions = {
   previous: () => byId("filter-previous").click(),
   next: () => byId("filter-next").click(),
   search: header.search,
-  pin: () => filmstrip.pin(),
-  setb: stage.setB,
+  pin: filmstrip.pin,
+  setb: compare.setB,
+  fork: () => travel.fork(),
+  sweep: () => byId("sweep").click(),
   png: () => byId("export-png").click(),
 }
 const scrub = throttle(100, () => ask(isLive() ? { do: "live" } : { do: "scrub", step: cursor(), channel: state.selected }))
@@ -138,6 +149,10 @@ export function start(send) {
   stage.start()
   transport.start(ask)
   filmstrip.start(ask)
+  compare.start(ask)
+  travel.start(ask)
+  sweep.start(ask)
+  exports.start(ask)
   evidence.start()
   status.start()
   byId("linked").addEventListener("change", () => header.linkSliders(byId("linked").checked))
@@ -160,7 +175,7 @@ export function ready(given) {
 }
 
 /** What the address says of this page. */
-export const query = header.query
+export const query = () => header.query() + compare.query()
 
 /** Steps from outside, as a click into the curves. */
 export const scrubTo = (step) => state.kept.length && (transport.halt(), seek(state.kept[position(step)]))
@@ -180,4 +195,8 @@ export const told = () => ({
   kept: state.kept.length,
   latest: state.kept[state.kept.length - 1] ?? null,
   tiles: Object.fromEntries(state.drawn),
+  pins: Object.fromEntries(state.pins),
+  b: compare.told(),
+  family: travel.told(),
+  sweep: sweep.seen(),
 })

@@ -1,109 +1,112 @@
-// The filmstrip: kept steps at logarithmic distances, the newest, and what was pinned.
+// The filmstrip: kept steps at logarithmic distances, the newest, what was pinned, and the last picture of runs before.
 
-import { byId, element, throttle } from "./text.js"
-import { cursor, isLive, latest, live, nameOf, nearest, on, seek, select, state } from "./state.js"
+import { byId, element, throttle, write } from "./text.js"
+import { cursor, isLive, latest, live, nameOf, nearest, on, seek, state } from "./state.js"
 import { picture } from "./painter.js"
 
-const MOST_PINS = 12
-const cells = new Map() // key -> {root, canvas, step, drawn}
-let pins = [] // {run, channel, step, image, label}
+const MOST = 6 // pictures of runs before
+const cells = new Map() // step, or "latest" -> {root, canvas, caption, step, drawn}
+let before = [] // {run, channel, step, root}
 let ask = () => {}
 
 export function start(send) {
   ask = send
-  byId("pin").addEventListener("click", () => pin())
+  byId("pin").addEventListener("click", pin)
+  byId("pin-note").addEventListener("change", () => ask({ do: "pin", step: state.stage.step, note: byId("pin-note").value }))
   const refresh = throttle(250, draw)
-  for (const name of ["kept", "select", "drawn"]) on(name, refresh)
+  for (const name of ["kept", "pins", "select", "drawn"]) on(name, refresh)
   on("run", () => (cells.clear(), refresh()))
-  for (const name of ["cursor", "drawn", "select"]) on(name, current)
+  for (const name of ["cursor", "drawn", "select", "pins"]) on(name, current)
 }
 
-/** 0, 4, 16, 64, ... as far as the run has come. */
-function milestones() {
+/** 0, 4, 16, 64, ... as far as the run has come, where it left its parent, and pins. */
+function stations() {
   const end = latest()
   if (end === null) return []
   const steps = [0]
   for (let step = 4; step < end; step *= 4) steps.push(step)
-  const kept = [...new Set(steps.map(nearest))].filter((step) => step !== end)
-  return kept
+  if (state.run.root) steps.push(state.run.root)
+  return [...new Set([...steps.map(nearest).filter((step) => step !== end), ...state.pins.keys()])].sort((a, b) => a - b)
 }
 
-/** Pins the picture shown now; `label` marks one that the page has pinned by itself. */
-export function pin(label = null) {
+/** Pins the step shown now for good; once more takes the pin away. */
+export function pin() {
+  const step = state.stage?.step
+  if (step === undefined) return
+  const on = !state.pins.has(step)
+  if (on) state.pins.set(step, "")
+  else state.pins.delete(step)
+  ask({ do: "pin", step, on })
+  draw()
+}
+
+/** The run that is shown makes room for another: its last picture stays, as a way back. */
+export function remember() {
   if (!state.stage || !state.run) return
   const { channel, step } = state.stage
-  const same = (one) => one.run === state.run.id && one.channel === channel && one.step === step
-  if (pins.some(same)) pins = label ? pins : pins.filter((one) => !same(one))
-  else {
-    const image = document.createElement("canvas")
-    thumb(image, byId("stage-canvas"))
-    if (!label) ask({ do: "pin", step }) // its pictures are never thinned out
-    pins = [...pins, { run: state.run.id, channel, step, image, label: label ?? `${nameOf(channel)}@${step}` }].slice(-MOST_PINS)
-  }
-  draw()
+  const run = state.run.id
+  const image = element("canvas", {})
+  thumb(image, byId("stage-canvas"))
+  const root = element(
+    "button",
+    { type: "button", class: "frame before", "aria-label": `An earlier run: filter ${channel}, step ${step}`, title: "An earlier run: opens it", onclick: () => ask({ do: "open", run, step, channel }) },
+    image, element("span", {}, "before"),
+  )
+  before = [...before.filter((one) => one.run !== run), { run, channel, step, root }].slice(-MOST)
 }
 
 function draw() {
   if (!state.run) return
-  const wanted = milestones().map((step) => cell(`step-${step}`, step, String(step), () => seek(step)))
+  const wanted = stations().map((step) => cell(step, step, () => seek(step)))
   const end = latest()
-  if (end !== null) wanted.push(cell("latest", end, "latest", live))
-  const pinned = pins.map((one) => pinCell(one))
+  if (end !== null) wanted.push(cell("latest", end, live))
+  const roots = [...wanted, ...before.filter((one) => one.run !== state.run.id)].map((one) => one.root)
   const strip = byId("filmstrip")
-  const roots = [...wanted.map((one) => one.root), ...pinned]
   if (roots.length !== strip.children.length || roots.some((root, i) => root !== strip.children[i])) strip.replaceChildren(...roots)
+  wanted.forEach((one, i) => mark(one, wanted[i + 1]?.step ?? Infinity))
   for (const one of wanted) void fill(one)
   current()
 }
 
-function cell(key, step, text, go) {
-  const kept = cells.get(key)
-  if (kept) {
-    kept.step = step
-    return kept
+function cell(key, step, go) {
+  const known = cells.get(key)
+  if (known) {
+    known.step = step
+    return known
   }
   const canvas = element("canvas", { width: 92, height: 92 })
-  const root = element("button", { type: "button", class: "frame", "aria-label": key === "latest" ? "Latest step" : `Step ${step}`, onclick: go }, canvas, text)
-  const made = { root, canvas, step, drawn: null }
+  const caption = element("span", {}, key === "latest" ? "latest" : String(step))
+  const root = element("button", { type: "button", class: "frame", "aria-label": key === "latest" ? "Latest step" : `Step ${step}`, onclick: go }, canvas, caption)
+  const made = { root, canvas, caption, step, drawn: null }
   cells.set(key, made)
   return made
 }
 
-function pinCell(one) {
-  one.root ??= element(
-    "button",
-    {
-      type: "button", class: "frame pinned", "aria-label": `Pinned: filter ${one.channel}, step ${one.step}`,
-      title: one.run === state.run.id ? "Pinned. P on it takes it away." : "Of an earlier run: opens it",
-      onclick: () => {
-        if (one.run !== state.run.id) return ask({ do: "open", run: one.run, step: one.step, channel: one.channel })
-        select(one.channel)
-        seek(one.step)
-      },
-    },
-    one.image, one.label,
-  )
-  return one.root
+/** What a cell says besides its number: pinned, with which note, and which knobs were turned before the next one. */
+function mark(one, next) {
+  const isPin = state.pins.has(one.step)
+  const note = state.pins.get(one.step) ?? ""
+  const turned = state.knobs.filter(([step]) => step >= one.step && step < next).map(([step, name, , text]) => `${text ?? name} at step ${step}`)
+  one.root.classList.toggle("pinned", isPin)
+  one.root.classList.toggle("turned", turned.length > 0)
+  one.root.classList.toggle("inherited", one.step < (state.run.root ?? 0))
+  one.root.title = [isPin && `Pinned${note ? `: ${note}` : ""}`, one.step < (state.run.root ?? 0) && "Of the run that this one left", ...turned].filter(Boolean).join("\n")
+  if (one.root !== cells.get("latest")?.root) write(one.caption, note || String(one.step))
 }
 
 async function fill(one) {
   const wanted = `${state.run.id} ${state.revision} ${state.selected} ${one.step}`
   if (one.drawn === wanted) return
-  if (one.step === state.stage?.step && state.stage.channel === state.selected) {
-    thumb(one.canvas, byId("stage-canvas"))
-    one.drawn = wanted
-    return
-  }
   one.drawn = wanted
+  if (one.step === state.stage?.step && state.stage.channel === state.selected) return thumb(one.canvas, byId("stage-canvas"))
   const bitmap = await picture(one.step, state.selected).catch(() => null)
   if (one.drawn !== wanted) return
-  if (bitmap) {
-    try {
-      thumb(one.canvas, bitmap)
-    } catch {
-      one.drawn = null // the cache closed it meanwhile
-    }
-  } else one.drawn = null
+  try {
+    if (bitmap) thumb(one.canvas, bitmap)
+    else one.drawn = null
+  } catch {
+    one.drawn = null // the cache closed it meanwhile
+  }
 }
 
 function thumb(canvas, source) {
@@ -119,8 +122,12 @@ function current() {
     const here = key === "latest" ? isLive() : !isLive() && one.step === now
     one.root.setAttribute("aria-current", String(here))
   }
-  for (const one of pins) {
-    const here = one.run === state.run?.id && one.channel === state.selected && one.step === now && !isLive()
-    one.root?.setAttribute("aria-current", String(here))
-  }
+  const step = state.stage?.step
+  const isPin = state.pins.has(step)
+  byId("pin").setAttribute("aria-pressed", String(isPin))
+  byId("pin").title = byId("pin").ariaLabel = isPin ? "Take the pin away (P)" : "Pin this step for good (P)"
+  const field = byId("pin-note")
+  field.hidden = !isPin
+  if (document.activeElement !== field) field.value = state.pins.get(step) ?? ""
+  field.setAttribute("aria-label", `Note on the pin at step ${step}, filter ${nameOf(state.selected)} and all others`)
 }

@@ -1,11 +1,11 @@
 // The page Library: fetches the list when Python says that there is a newer one, and keeps what is looked for.
 
-import { SORTS, arrange } from "./arrange.js"
+import { SORTS, arrange, titleOf } from "./arrange.js"
 import * as detail from "./detail.js"
 import * as frame from "./frame.js"
 import * as notices from "./notices.js"
 import * as shelf from "./shelf.js"
-import { byId, bytes, throttle, write } from "./text.js"
+import { byId, element, space, throttle, write } from "./text.js"
 
 let ask = () => {}
 let runs = []
@@ -32,7 +32,15 @@ export function start(send) {
   byId("library-sort").addEventListener("change", () => change({ sort: byId("library-sort").value }))
   byId("library-tree").addEventListener("change", () => change({ tree: byId("library-tree").checked }))
   shelf.start({ choose, open })
-  detail.start({ choose, open, annotate: (run, changes) => ask({ do: "annotate", run, ...changes }) })
+  detail.start({
+    choose, open,
+    annotate: (run, changes) => ask({ do: "annotate", run, ...changes }),
+    remove: (run, forks) => ask({ do: "delete", run, forks }),
+    save: (run) => ask({ do: "export", form: "archive", run }),
+    compare: (run) => (frame.go("ascent"), ask({ page: "ascent", do: "compare", run })),
+  })
+  byId("library-clean").addEventListener("click", () => byId("clean-dialog").showModal())
+  byId("clean-dialog").addEventListener("close", () => byId("clean-dialog").returnValue === "clean" && ask({ do: "clean" }))
 }
 
 export const ready = () => {}
@@ -90,8 +98,18 @@ function show() {
 function quota() {
   const share = Math.min(100, (100 * told.bytes) / told.limit)
   byId("library-quota").style.setProperty("--share", `${share}%`)
+  byId("library-quota").classList.toggle("over", told.over.length > 0)
   const damaged = Object.keys(told.damaged).length
-  write(byId("library-quota"), `${bytes(told.bytes) || "0 MB"} of ${bytes(told.limit)}${told.over.length ? `, ${told.over.length} runs too many` : ""}${damaged ? `, ${damaged} cannot be read` : ""}`)
+  write(byId("library-quota"), `${space(told.bytes)} of ${space(told.limit)}`)
+  byId("library-quota").title = "What all runs take of the disk, and their bound (VIZCORE_LIBRARY_MIB). Nothing is deleted unasked."
+  write(byId("library-damaged"), damaged ? `${damaged} ${damaged === 1 ? "file" : "files"} cannot be read` : "")
+  byId("library-damaged").title = Object.entries(told.damaged).map(([id, why]) => `${id}: ${why}`).join("\n")
+  const names = [told.trash && `${told.trash} in the trash`, told.over.length && `${told.over.length} over the bound`].filter(Boolean)
+  byId("library-clean").hidden = names.length === 0
+  write(byId("library-clean").querySelector("span"), `Free ${space(told.freed)}: ${names.join(", ")}`)
+  const over = told.over.map((id) => runs.find((run) => run.id === id)).filter(Boolean)
+  const rows = over.map((run) => element("li", {}, `${titleOf(run)}, ${run.model}, ${new Date(run.created).toLocaleDateString()}, ${space(run.bytes)}`))
+  byId("clean-list").replaceChildren(...[told.trash ? element("li", {}, `${told.trash} deleted ${told.trash === 1 ? "run" : "runs"} in the trash`) : null, ...rows].filter(Boolean))
 }
 
 function choose(id, reveal = false) {
@@ -101,7 +119,7 @@ function choose(id, reveal = false) {
   frame.place()
 }
 
-function open(id) {
+export function open(id) {
   frame.go("ascent")
   ask({ page: "ascent", do: "open", run: id })
 }
@@ -116,6 +134,8 @@ export function query() {
 }
 
 export const actions = {
+  open: () => chosen && open(chosen),
+  remove: () => chosen && detail.remove(chosen),
   search: () => byId("library-search").focus(),
 }
 

@@ -2,11 +2,14 @@
 // The protocol is described in app/pages/page.py and app/session.py. A page is a module in this table.
 
 import * as ascent from "./ascent.js"
+import * as files from "./files.js"
 import * as frame from "./frame.js"
 import { lost, share, toggleTheme } from "./header.js"
+import * as jobs from "./jobs.js"
 import * as keys from "./keys.js"
 import * as library from "./library.js"
 import * as notices from "./notices.js"
+import * as popover from "./popover.js"
 import { connection } from "./status.js"
 import { byId } from "./text.js"
 
@@ -22,6 +25,9 @@ function ask(intent) {
 
 const readers = {
   notice: (text) => (text ? notices.show(JSON.parse(text)) : notices.clear()),
+  fetch: (text) => text && files.fetchIt(JSON.parse(text)),
+  lead: (text) => text && frame.go(JSON.parse(text).page),
+  jobs: (text) => jobs.show(JSON.parse(text || "[]")),
   keys: (text) => keys.take(JSON.parse(text || "[]")),
 }
 
@@ -58,6 +64,9 @@ function ready(given) {
 }
 
 notices.start(ask)
+jobs.start(ask)
+files.start(ask)
+popover.start()
 keys.start(perform, frame.shown)
 frame.start(pages, ask)
 byId("share").addEventListener("click", share)
@@ -71,6 +80,8 @@ window.vizcore = {
   update: ascent.update,
   scrub: ascent.scrubTo,
   live: ascent.live,
+  open: library.open,
+  ask,
   /** What is shown, for tests and the curious. */
   state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state() }),
 }

@@ -1,6 +1,6 @@
 // The Library's list: only the rows that are seen are there, however many runs there are.
 
-import { byId, bytes, element } from "./text.js"
+import { byId, element, space } from "./text.js"
 import { titleOf } from "./arrange.js"
 
 const HEIGHT = 66 // px of a row, as in library.css
@@ -70,7 +70,7 @@ function draw() {
 }
 
 /** The address of a run's small pictures; another one when it has grown. */
-export const thumbnail = (run) => `thumbnails/${run.id}?v=${run.steps}-${run.bytes}`
+export const thumbnail = (run) => `thumbnails/${run.id}?v=${run.latest}-${run.bytes}`
 
 /** "2 h ago", or the day when it is longer ago. */
 export function ago(created, now = Date.now()) {
@@ -93,7 +93,7 @@ function make(run, depth) {
     element("span", { class: "what" }, element("strong", {}, titleOf(run)), element("span", { class: "muted" }, facts)),
     element("span", { class: "origin muted" }, run.parent ? `fork at ${run.parent[1]}` : "", run.pinned ? element("span", { class: "badge keep" }, "pinned") : null),
     element("span", { class: "state-of", "data-state": run.state }, `${run.state === "done" ? "" : `${run.state} · `}${run.steps} steps`),
-    element("span", { class: "size number" }, bytes(run.bytes)),
+    element("span", { class: "size number" }, space(run.bytes)),
     element("time", { class: "when number muted", datetime: run.created, title: new Date(run.created).toLocaleString() }, ago(run.created)),
   )
 }

@@ -1,24 +1,22 @@
-// The stage: the chosen filter large; zoom, drag, single pixels, and B beside A under a divider.
+// The stage: the chosen filter large; zoom, drag, single pixels. Picture B is in compare.js.
 
+import { wipe } from "./compare.js"
 import { byId, number, write } from "./text.js"
 import { cursor, emit, nameOf, neighbour, on, state } from "./state.js"
 
 const MOST = 32
 const view = { scale: 1, x: 0, y: 0 }
-let b = null
 
 export function start() {
   const stage = byId("viewport")
   on("paint", paint)
   on("drawn", label)
   on("select", label)
-  on("run", () => ((b = null), compare(), reset(), label()))
+  on("run", () => (reset(), label()))
   byId("filter-previous").addEventListener("click", () => neighbour(-1))
   byId("filter-next").addEventListener("click", () => neighbour(1))
   byId("pixel").addEventListener("click", pixels)
   byId("fit").addEventListener("click", reset)
-  byId("setb").addEventListener("click", setB)
-  byId("wipe-at").addEventListener("input", wipe)
   stage.addEventListener("wheel", wheel, { passive: false })
   stage.addEventListener("dblclick", reset)
   stage.addEventListener("pointerdown", drag)
@@ -72,42 +70,11 @@ function pixels() {
   emit("pixelated")
 }
 
-/** Keeps the picture shown now as B; once more takes it away. */
-export function setB() {
-  if (!state.stage && !b) return
-  if (b) b = null
-  else {
-    b = { ...state.stage }
-    copy(byId("stage-canvas"), byId("stage-b"))
-  }
-  compare()
-}
-
-function compare() {
-  byId("stage-b").hidden = byId("wipe").hidden = !b
-  byId("setb").setAttribute("aria-pressed", String(Boolean(b)))
-  byId("setb").title = byId("setb").ariaLabel = b ? "Take B away (X)" : "Compare: set B to this picture (X)"
-  if (!b) return
-  write(byId("wipe-b"), `B · ${nameOf(b.channel)} · step ${b.step}`)
-  byId("stage-b").setAttribute("aria-label", `Picture B: filter ${nameOf(b.channel)}, step ${b.step}`)
-  wipe()
-}
-
-/** The divider is where the slider is; the picture below it may be zoomed. */
-function wipe() {
-  const at = Number(byId("wipe-at").value)
-  const box = byId("viewport").getBoundingClientRect()
-  const picture = byId("stage-b").getBoundingClientRect()
-  const share = (100 * (box.left + (at / 100) * box.width - picture.left)) / picture.width
-  byId("wipe").style.setProperty("--at", `${at}%`)
-  byId("stage-b").style.setProperty("--wipe", `${Math.min(100, Math.max(0, share))}%`)
-}
-
 function apply() {
   byId("picture").style.transform = view.scale === 1 ? "" : `translate(${view.x}px, ${view.y}px) scale(${view.scale})`
   byId("viewport").classList.toggle("zoomed", view.scale !== 1)
   byId("fit").disabled = view.scale === 1
-  if (b) wipe()
+  wipe()
 }
 
 export function reset() {

@@ -11,6 +11,7 @@ export const state = {
   status: null,
   kept: [], // ascending steps that have pictures
   knobs: [], // [step, name, value, label]
+  pins: new Map(), // step -> note
   revision: 0, // of the pictures: another one when steps were made anew
   selected: null,
   linked: true,
@@ -22,7 +23,7 @@ export const state = {
   pixelated: false,
 }
 
-/** Calls `listener` after each `emit(name)`. Names: run, status, kept, cursor, select, drawn, pixelated, evidence. */
+/** Calls `listener` after each `emit(name)`. Names: run, meta, status, kept, pins, cursor, select, drawn, pixelated, compare, family. */
 export function on(name, listener) {
   listeners.set(name, [...(listeners.get(name) ?? []), listener])
 }
@@ -113,6 +114,7 @@ export function adopt(run) {
   state.scores = new Map()
   state.badges = new Map()
   state.stage = null
+  state.pins = new Map()
   if (!run.channels.includes(state.selected)) state.selected = run.channels[Math.max(0, Math.min(index, run.channels.length - 1))]
   emit("run")
   emit("select", { channel: state.selected, tell: true })
@@ -127,6 +129,12 @@ export function keep(spans, knobs, revision) {
   state.kept = steps.concat(newer) // a live picture may be ahead of the list
   state.knobs = knobs
   emit("kept")
+}
+
+/** Takes the pinned steps [[step, note]]. */
+export function pinned(pins) {
+  state.pins = new Map(pins)
+  emit("pins")
 }
 
 /** A live picture of `step` has come: it was kept. True if the run went back and later steps are void. */

@@ -31,7 +31,7 @@ export function start(send) {
   byId("live").addEventListener("click", goLive)
   byId("play").addEventListener("click", togglePlay)
   byId("loop").addEventListener("click", turnLoop)
-  bindTimeline(byId("history"), (step) => (halt(), seek(step)))
+  bindTimeline(byId("history"), (step) => seek(step)) // a replay goes on from there
   const ticks = throttle(150, () => drawTicks(byId("ticks")))
   new ResizeObserver(ticks).observe(byId("ticks"))
   on("status", () => (face(), show(), ticks()))

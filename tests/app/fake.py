@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vizcore.errors import EngineError, LayerError, SpecError, VizcoreError
-from vizcore.history import RunWriter
+from vizcore.engine.jobs import Job
+from vizcore.errors import EngineError, HistoryError, LayerError, SpecError, VizcoreError
+from vizcore.history import RunWriter, decode
+from vizcore.history.recall import recall
 from vizcore.runs import Library
 from vizcore.spec import HOT, Knobs, RunSpec
+from vizcore.sweep import facts as sweep_facts
+from vizcore.sweep import plan
 from vizcore.zoo.card import Card, to_dict
 
 LAYERS = [
@@ -82,6 +86,7 @@ class FakeEngine:
         self.calls: list[tuple[Any, ...]] = []
         self.alive = False
         self.fail: dict[str, VizcoreError] = {}  # command -> what it raises
+        self.unfinished: list[Callable[[], None]] = []
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
 
@@ -187,17 +192,129 @@ class FakeEngine:
         answer = {"card": to_dict(card), "layers": layers, "default_size": 56 if digits else 128, "device": "cpu"}
         return self._answer("describe", lambda: answer, model)
 
-    def begin(self, spec: RunSpec, **_: Any) -> Future[Any]:
+    def begin(self, spec: RunSpec, *, keep: bool = False, knobs: Any = ()) -> Future[Any]:
         def act() -> str:
             if spec.objective.count("(") != spec.objective.count(")"):
                 raise SpecError("The objective has an open bracket.", "Close it.")
             if spec.layer == "nowhere":
                 raise LayerError("There is no layer 'nowhere'.", "Did you mean stem?")
             run, writer = self.library.create(spec, environment={"engine": "fake"}, weights_hash="0" * 64)
-            self._take(run, writer, spec, Knobs(spec), -1)
+            for turn in knobs:
+                writer.knob(*turn)
+            self._take(run, writer, spec, Knobs(spec, knobs), -1)
             return run
 
         return self._answer("begin", act, spec)
+
+    # -- travelling ----------------------------------------------------------------------------------------
+
+    def _job(self, name: str, act: Callable[[], Any], *record: Any, steps: int = 0) -> Job[Any]:
+        """An answer that takes ``steps`` of the engine's pace, or until :meth:`finish` when there is none."""
+        self.calls.append((name, *record))
+        job: Job[Any] = Job()
+        job.withdraw = lambda: self.calls.append(("cancel", name))
+
+        def end() -> None:
+            if job.done():
+                return
+            try:
+                if name in self.fail:
+                    raise self.fail[name]
+                with self._lock:
+                    job.set_result(act())
+            except Exception as error:
+                job.set_exception(error)
+
+        def work() -> None:
+            for done in range(steps):
+                job.progress = (done, steps)
+                time.sleep(self.pace or 0)
+                if job.cancelled():
+                    return
+            end()
+
+        if self.pace is None and steps:
+            job.progress = (1, steps)
+            self.unfinished.append(end)
+        elif steps:
+            threading.Thread(target=work, daemon=True).start()
+        else:
+            end()
+        return job
+
+    def finish(self) -> None:
+        """Bring to an end what takes steps."""
+        unfinished, self.unfinished = self.unfinished, []
+        for end in unfinished:
+            end()
+
+    def fork(
+        self, run: str, step: int, *, channels: Any = None, knobs: Any = None, seed: Any = None, keep: bool = False
+    ) -> Job[Any]:
+        def act() -> str:
+            if run in self.tasks:
+                self.tasks[run].writer.flush()
+            with self.library.open(run) as reader:
+                if step > int(reader.latest() or 0):
+                    raise HistoryError(f"The run has no step {step}.", f"It is at step {reader.latest()}.")
+                owner = reader.owner(step)
+                spec, log = owner.spec, [turn for turn in owner.knobs() if turn[0] <= step]
+                shared, above = owner.own_revision, owner.path.stem
+            spec = spec.replace(channels=tuple(channels or spec.channels))
+            spec = spec if seed is None else spec.replace(seed=seed)
+            turned = Knobs(spec, log)
+            for name, value in (knobs or {}).items():
+                turned.set(step, name, value)
+            new, writer = self.library.create(
+                spec, environment={"engine": "fake"}, weights_hash="0" * 64, parent=(above, step), shared=shared
+            )
+            for turn in turned.log:
+                writer.knob(*turn)
+            self._take(new, writer, spec, turned, step - 1)
+            self._step(new, self.tasks[new], self.states[new])
+            writer.flush()
+            return new
+
+        return self._job("fork", act, run, step, channels, dict(knobs or {}), seed)
+
+    def recompute(self, run: str, step: int, last: int | None = None) -> Job[Any]:
+        def act() -> dict[str, Any]:
+            with self.library.open(run) as reader:
+                owner = reader.owner(step)
+                spec, grey = owner.spec, owner.spec.model == "digits"
+                images = np.stack([picture(step, channel, spec.size, grey) for channel in spec.channels])
+                made = recall(owner.path, step, images, owner.own_revision)
+                return {"run": owner.path.stem, "steps": [step] if made else [], "identical": True, "difference": 0.0}
+
+        return self._job("recompute", act, run, step, steps=30)
+
+    def sweep(self, spec: RunSpec, points: Any, *, keep: bool = True) -> Job[Any]:
+        def act() -> dict[str, Any]:
+            values = [dict(point) for point in points]
+            specs, facts = plan(spec, values), sweep_facts(values)
+            runs = []
+            for one, fact in zip(specs, facts, strict=True):
+                run, writer = self.library.create(one, environment={"engine": "fake"}, facts=fact)
+                self._take(run, writer, one, Knobs(one), -1)
+                runs.append(run)
+            return {"sweep": facts[0]["sweep"]["id"], "runs": runs, "values": values}
+
+        return self._job("sweep", act, spec, points)
+
+    def judge(self, run: str, step: int | None = None) -> Future[Any]:
+        def act() -> list[dict[str, Any]]:
+            with self.library.open(run) as reader:
+                at = reader.latest() if step is None else step
+                rows = []
+                for frame in reader.frames(at):
+                    rough = float(np.abs(np.diff(decode(frame).astype(float), axis=0)).mean()) / 255
+                    rows.append({
+                        "channel": frame.channel, "step": at, "activation": frame.score,
+                        "held_out": 0.8 * frame.score, "total_variation": rough,
+                    })  # fmt: skip
+                return rows
+
+        return self._answer("judge", act, run, step)
 
     def _take(self, run: str, writer: RunWriter, spec: RunSpec, knobs: Knobs, step: int) -> None:
         self.tasks[run] = Task(spec, writer, knobs, spec.model == "digits")
@@ -236,7 +353,13 @@ class FakeEngine:
         return self._set("resume", run, state="running")
 
     def stop(self, run: str) -> Future[Any]:
-        return self._set("stop", run, state="interrupted")
+        def act() -> None:
+            if run in self.states:
+                task = self.tasks.pop(run)
+                task.writer.set_state("interrupted" if self.states.pop(run).state != "done" else "done")
+                task.writer.close()
+
+        return self._answer("stop", act, run)
 
     def step(self, run: str, n: int = 1) -> Future[Any]:
         def act() -> None:
@@ -270,6 +393,8 @@ class FakeEngine:
 
     def watch(self, run: str, viewer: str) -> Future[Any]:
         def act() -> None:
+            if run not in self.tasks:
+                return
             self.tasks[run].viewers.add(viewer)
             if self.states[run].state == "resting":
                 self.states[run] = replace(self.states[run], state="running")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import io
 import json
@@ -15,9 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bokeh.server.server import Server
+from PIL import Image
 
+from app.files import MAX_UPLOAD
+from app.guard import FOREVER
 from app.hub import Hub, set_hub
-from app.routes import FOREVER, PATTERNS, install
+from app.routes import PATTERNS, install
 from tests.app.fake_server import make
 from vizcore.export import read_recipe
 from vizcore.history import unpack
@@ -196,3 +200,75 @@ def test_a_plain_bokeh_serve_gets_the_same_addresses_once() -> None:
     assert install()
     ours = [entry[0] for entry in toplevel_patterns if entry in PATTERNS]
     assert sorted(ours) == sorted(pattern for pattern, _ in PATTERNS)
+
+
+def send(running: Running, body: bytes, **headers: str) -> tuple[int, bytes]:
+    """POST /open with headers that are sent as they stand."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=20)
+    host = headers.pop("Host", f"127.0.0.1:{running.server.port}")
+    connection.putrequest("POST", "/open", skip_host=True)
+    connection.putheader("Host", host)
+    for name, value in {"Content_Length": str(len(body)), **headers}.items():
+        connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders()
+    with contextlib.suppress(OSError):
+        connection.send(body)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_a_file_is_taken_from_a_page_of_this_server_only(running: Running) -> None:
+    home = f"http://127.0.0.1:{running.server.port}"
+    status, body = send(running, b"some bytes" * 100_000, Origin=home)
+    assert status == 200
+    path = running.hub.files.path(json.loads(body)["token"])
+    assert path.read_bytes() == b"some bytes" * 100_000
+    kept = dict(running.hub.files._files)
+    for headers in (
+        {}, {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": f"{home}.evil.example"},
+        {"Origin": home, "Host": "evil.example"}, {"Origin": home, "Sec-Fetch-Site": "cross-site"},
+    ):  # fmt: skip
+        assert send(running, b"x", **headers)[0] == 403, headers
+    assert running.hub.files._files == kept
+
+
+def test_a_file_over_the_limit_is_refused_before_it_is_read(running: Running) -> None:
+    home = f"http://127.0.0.1:{running.server.port}"
+    kept = dict(running.hub.files._files)
+    assert send(running, b"", Origin=home, Content_Length=str(MAX_UPLOAD + 1))[0] == 413
+    assert send(running, b"", Origin=home, Content_Length="no")[0] in (400, 411)
+    assert running.get("/open")[0] == 405
+    assert running.hub.files._files == kept
+
+
+def test_an_export_is_fetched_by_its_token_alone(running: Running) -> None:
+    token, path = running.hub.files.new("film.gif")
+    path.write_bytes(b"GIF89a")
+    status, headers, body = running.get(f"/exports/{token}")
+    assert (status, body) == (200, b"GIF89a")
+    assert headers["Content-Disposition"] == 'attachment; filename="film.gif"'
+    for wrong in ("x" * 22, f"{token}/../x", "..%2f..%2fetc%2fpasswd", token[:-1]):
+        assert running.get(f"/exports/{wrong}")[0] == 404
+    running.hub.files.drop(token)
+    assert running.get(f"/exports/{token}")[0] == 404
+
+
+def test_a_sheet_has_all_filters_and_the_recipe(running: Running) -> None:
+    status, headers, body = running.get(f"/export/{running.run}/3.png")
+    assert (status, headers["Content-Type"]) == (200, "image/png")
+    recipe = read_recipe(io.BytesIO(body))
+    assert (recipe.step, recipe.channel, recipe.spec.channels) == (3, None, (3, 5))
+    assert running.get(f"/export/{running.run}/999.png")[0] == 404
+
+
+def test_the_list_and_the_thumbnails(running: Running) -> None:
+    running.hub.shelf.refresh(now=True)
+    running.hub._looking.submit(lambda: None).result(10)
+    status, _, body = running.get("/library")
+    assert status == 200
+    assert running.run in [run["id"] for run in json.loads(body)["runs"]]
+    status, headers, body = running.get(f"/thumbnails/{running.run}?v=1")
+    assert (status, headers["Content-Type"], headers["Cache-Control"]) == (200, "image/webp", FOREVER)
+    with Image.open(io.BytesIO(body)) as image:
+        assert image.size == (112, 56)
+    assert running.get("/thumbnails/20200101-000000-abcdef")[0] == 404

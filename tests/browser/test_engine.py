@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ import pytest
 from tests.browser.conftest import ROOT, Visit
 from vizcore.ascent import ascend
 from vizcore.history import RunReader, decode
+from vizcore.ranking import judge
 from vizcore.runs import Library
 from vizcore.spec import Knobs
 from vizcore.zoo.load import load
@@ -202,3 +205,70 @@ def test_what_nobody_sees_rests(visit: Open, library: Path) -> None:
         time.sleep(0.1)
     assert file.state == "resting"
     file.close()
+
+
+def test_a_fork_with_nothing_changed_goes_the_parents_way_bit_for_bit(visit: Open, library: Path) -> None:
+    here = opened(visit)
+    here.until("s.kept >= 45", 60)
+    parent = here.pause()["run"]
+    here.slide("history", 20)
+    here.until("s.shown === 20")
+    here.page.keyboard.press("f")
+    fork = here.until(f"s.run !== '{parent}' && s.latest >= 42", 60)["run"]
+    here.pause()
+    with reader(library, parent) as old, reader(library, fork) as new:
+        assert (new.root, new.meta["parent"]) == (20, [parent, 20])
+        for step in (4, 20, 33, 41):
+            for channel in (0, 3):
+                assert np.array_equal(decode(new.frame(step, channel)), decode(old.frame(step, channel))), step
+    here.slide("history", 33)
+    here.until("s.shown === 33")
+    turn(here, "rate", 3)
+    here.page.get_by_test_id("primary").click()
+    here.until("s.latest >= 60", 60)
+    with reader(library, fork) as new, reader(library, parent) as old:
+        assert new.knobs() != old.knobs()
+
+
+def test_a_step_that_was_thinned_out_is_computed_again_as_it_was(visit: Open, library: Path) -> None:
+    here = opened(visit)
+    here.until("s.kept >= 45", 60)
+    run = here.pause()["run"]
+    path = Library(library).path(run)
+    with reader(library, run) as file:
+        before = [decode(file.frame(37, channel)) for channel in (0, 1, 2, 3)]
+    with contextlib.closing(sqlite3.connect(path)) as file, file:
+        file.execute("DELETE FROM frame WHERE id / 64 = 37")
+        file.execute("DELETE FROM picture WHERE step = 37")
+    here.page.reload()
+    here.until(f"s.run === '{run}' && s.kept > 30", 60)
+    here.page.get_by_test_id("step-number").click()
+    here.page.get_by_test_id("goto-step").fill("37")
+    here.page.keyboard.press("Enter")
+    here.until("s.shown === 37", 60)
+    for channel in (0, 3):
+        shown = here.pixels(f"tile-canvas-{channel}")
+        assert np.array_equal(shown, np.broadcast_to(before[channel], shown.shape))
+    with reader(library, run) as file:
+        assert all(np.array_equal(decode(file.frame(37, channel)), before[channel]) for channel in (0, 1, 2, 3))
+
+
+def test_a_sweep_is_ranked_by_the_scores_of_its_pictures(visit: Open, library: Path) -> None:
+    here = opened(visit)
+    here.pause()
+    here.page.get_by_test_id("sweep").click()
+    here.page.get_by_test_id("values-1").fill("0, 2")
+    here.page.get_by_test_id("axis-2").select_option("")
+    here.page.get_by_test_id("sweep-steps").fill("20")
+    here.page.get_by_test_id("sweep-begin").click()
+    state = here.until(
+        "s.sweep.tiles.length === 2 && s.sweep.tiles.every((t) => t.state === 'done' && t.judged === 20)", 90
+    )
+    network = load("digits")
+    for tile, blur in zip(state["sweep"]["tiles"], (0, 2), strict=True):
+        with reader(library, tile["run"]) as file:
+            assert (file.spec.blur, file.spec.channels, file.spec.steps) == (blur, (0,), 20)
+            (row,) = judge(file, network, 20)
+        assert all(np.isclose(row[name], score, rtol=1e-3) for name, score in tile["scores"].items())
+    best = max(state["sweep"]["tiles"], key=lambda tile: tile["scores"]["held_out"])
+    assert best["place"] == "1"
