@@ -48,11 +48,15 @@ def parts(network: Network) -> Iterator[tuple[str, str, Picture | str]]:
     name, share = classes_of(network, dog)[0]
     yield from maps(network, dog)
     for key, method in METHODS.items():
-        found = attribute(network, dog, top, key)
+        unit = Unit("classifier.1", top.channel) if key == "deconv" else top  # spread over all positions, it dies here
+        found = attribute(network, dog, unit, key)
         facts = "; ".join(f"{fact.replace('_', ' ')} {value:.3g}" for fact, value in found.facts.items()
                           if isinstance(value, float) and fact != "seed")  # fmt: skip
         caught = f" {found.intercepted} rectifiers were caught." if found.intercepted is not None else ""
-        text = f"{method.help} {method.paper}. Class {name} ({share:.1%}).{caught}{f' ({facts})' if facts else ''}"
+        where = ", from the strongest position of its map" if unit.layer else ""
+        text = (
+            f"{method.help} {method.paper}. Class {name} ({share:.1%}){where}.{caught}{f' ({facts})' if facts else ''}"
+        )
         yield f"{method.label} (`{key}`)", text, sheets.attribution(found)
     yield from units(network)
     yield from sanity(network, dog, top)
@@ -97,7 +101,7 @@ def units(network: Network) -> Iterator[tuple[str, str, Picture]]:
 def sanity(network: Network, picture: Picture, unit: Unit) -> Iterator[tuple[str, str, str]]:
     """Cascading randomisation as a table."""
     lines, head = [], ""
-    for key in ("saliency", "gradcam", "guided", "deconv", "input-gradient"):
+    for key in ("saliency", "gradcam", "guided", "input-gradient"):
         points = list(cascade(network, picture, unit, key, most=5))
         head = "| method | " + " | ".join(point.layer or "trained" for point in points) + " |"
         lines.append(f"| {METHODS[key].label} | " + " | ".join(f"{point.absolute:.2f}" for point in points) + " |")

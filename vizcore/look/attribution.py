@@ -226,7 +226,10 @@ def _rule(rule: deconvnet.Rule) -> Callable[[Asked], Answer]:
     def run(asked: Asked) -> Answer:
         found = deconvnet.project(asked.network, asked.z, asked.unit, rule)
         note = "" if found.intercepted else "There is no rectifier below this unit, so this is the plain gradient."
-        return Answer(found.values, found.intercepted, {"seed": found.scale}, note)
+        if not bool(found.values.any()):
+            note = "Nothing of the signal reaches the picture: a layer on the way lets none of it through."
+            note += " Choose a filter of a convolution, whose signal starts from one position."
+        return Answer(found.values, found.intercepted, {"seed": 1.0}, note)
 
     return run
 

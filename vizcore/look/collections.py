@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vizcore.errors import PictureError
 from vizcore.look import pictures
 from vizcore.look.pictures import Picture
-
-if TYPE_CHECKING:
-    from collections import deque
-    from concurrent.futures import Future
 
 _THREADS = 2  # decoding releases the interpreter's lock; more of them only take cores from the network
 _AHEAD = 64  # pictures that are decoded before they are asked for
@@ -40,33 +37,33 @@ class Collection:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """The class of each picture: the folder that it lies in; empty at the top."""
         return tuple(name.rpartition("/")[0].rpartition("/")[2] for name in self.names)
 
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile | None:
+        """The zip, which stays open: to list 60,000 names anew for each picture would take most of the time."""
+        return None if self.source.is_dir() else zipfile.ZipFile(self.source)
+
     def read(self, index: int) -> Picture:
         """Picture number ``index``: uint8 ``[H, W, 3]``; raises :class:`PictureError` as :func:`pictures.read`."""
-        if self.source.is_dir():
+        if self._archive is None:
             return pictures.read(self.source / self.names[index])
-        with zipfile.ZipFile(self.source) as archive:
-            return _member(archive, self.names[index])
+        return _member(self._archive, self.names[index])
 
     def load(self, order: Sequence[int], size: int, channels: int) -> Iterator[tuple[int, Picture | PictureError]]:
         """Each picture of ``order`` with its number, fitted to ``size``; in place of a broken one, its error.
 
         Decodes ahead of the reader in threads, and holds a fixed number of pictures, however many there are.
         """
-        archive = None if self.source.is_dir() else zipfile.ZipFile(self.source)
 
         def one(index: int) -> Picture | PictureError:
             try:
-                picture = self.read(index) if archive is None else _member(archive, self.names[index])
-                return pictures.fit(picture, size, channels)
+                return pictures.fit(self.read(index), size, channels)
             except PictureError as error:
                 return error
-
-        from collections import deque
 
         ahead: deque[tuple[int, Future[Picture | PictureError]]] = deque()
         pool = ThreadPoolExecutor(_THREADS, "pictures")
@@ -80,8 +77,6 @@ class Collection:
                 yield first, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-            if archive is not None:
-                archive.close()
 
 
 def collect(source: str | Path, only: str = "") -> Collection:

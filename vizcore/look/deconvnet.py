@@ -53,9 +53,6 @@ _CLAMPS = frozenset(
      Tensor.clamp_min_, torch.clip, Tensor.clip)
 )  # fmt: skip
 _SIGMOIDS = frozenset((F.sigmoid, torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_, F.hardsigmoid))
-_SCALES = tuple(2.0**-power for power in (0, 40, 80, 110))
-"""Rectified signals only add up: in a deep network they can grow beyond 1e38 on the way down."""
-_LARGEST = 1e30
 _UNDEFINED = (nn.MultiheadAttention, nn.LayerNorm)
 
 
@@ -67,16 +64,14 @@ class Projection:
         values: signed, ``[N, C, H, W]``, in the space of the network's normalised input.
         activation: of the unit, ``[N]``.
         intercepted: how many calls of rectifiers the rule acted on; at 0 it is the plain gradient.
-        seed: what was sent down: 1 at the unit, or the whole map of activations, times ``scale``.  The rules are
-            homogeneous (Zeiler and Fergus send the activation itself, which only scales the result).
-        scale: 1, or a small power of 2 where the signal would not have fitted into 32 bits.
+        seed: what was sent down: 1 at the unit, or the whole map of activations.  The rules are homogeneous
+            (Zeiler and Fergus send the activation itself, which only scales the result).
     """
 
     values: Tensor
     activation: Tensor
     intercepted: int
     seed: Seed
-    scale: float = 1.0
 
 
 def project(network: Network, z: Tensor, unit: Unit, rule: Rule = "deconv", seed: Seed = "unit") -> Projection:
@@ -101,11 +96,8 @@ def project(network: Network, z: Tensor, unit: Unit, rule: Rule = "deconv", seed
         total = (maps * maps.detach()).sum() if seed == "map" else activation.sum()
     if not total.requires_grad:  # a layer that does not depend on the picture
         raise LayerError(f"No signal reaches the picture from the layer {unit.layer}.", "Choose another layer.")
-    for scale in _SCALES:
-        (values,) = torch.autograd.grad(total, z, torch.full_like(total, scale), retain_graph=True)
-        if float(values.abs().amax()) < _LARGEST:  # False for NaN, too
-            break
-    return Projection(values.detach(), activation.detach(), seen.calls, seed, scale)
+    (values,) = torch.autograd.grad(total, z)
+    return Projection(values.detach(), activation.detach(), seen.calls, seed)
 
 
 def why_not(module: nn.Module, rule: Rule) -> str:

@@ -1,9 +1,8 @@
 """Does a heat map depend on what the network has learnt?  (Adebayo et al. 2018, arXiv:1810.03292)
 
 The layers are given random weights one after the other, from the unit down to the first, and after each step the map is
-made again.  They are drawn from a normal distribution with the mean and deviation of the layer's own weights, so that
-signals keep their size and deep networks do not fall silent.  A method that explains the network must lose its likeness
-to the first map; one that only finds the edges of the picture keeps it.
+made again.  They are drawn as He et al. 2015 do, without biases, so that deep networks do not fall silent.  A method
+that explains the network must lose its likeness to the first map; one that only finds the edges of the picture keeps it.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from vizcore.errors import LayerError
 from vizcore.layers import Cut
@@ -66,9 +66,7 @@ def cascade(
     stops = set(np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)).tolist())
     generator = torch.Generator().manual_seed(seed)
     for count, path in enumerate(paths):
-        for parameter in parts[path].parameters(recurse=False):
-            noise = torch.randn(parameter.shape, generator=generator).to(parameter)
-            parameter.data = parameter.mean() + parameter.std(correction=0) * noise
+        _randomise(parts[path], generator)
         if count in stops:
             try:
                 now = attribute(own, picture, unit, method, size).values
@@ -80,6 +78,18 @@ def cascade(
                 continue
             absolute = spearman(np.abs(first).sum(0), np.abs(now).sum(0))
             yield Point(path, absolute, spearman(first, now))
+
+
+def _randomise(part: nn.Module, generator: torch.Generator) -> None:
+    if isinstance(part, nn.modules.batchnorm._NormBase):
+        part.reset_parameters()  # with its statistics, which are of signals that are no more
+    for name, parameter in part.named_parameters(recurse=False):
+        if parameter.ndim > 1:
+            weight = torch.empty(parameter.shape)
+            nn.init.kaiming_normal_(weight, generator=generator)
+            parameter.data = weight.to(parameter)
+        elif name == "bias":
+            parameter.data = torch.zeros_like(parameter)
 
 
 def _learnt(network: Network, picture: Picture, unit: Unit, size: int | None) -> list[str]:
