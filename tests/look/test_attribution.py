@@ -204,4 +204,4 @@ def test_a_trained_network_sees_what_is_there(shared: Path) -> None:
     units = {"deconv": Unit("classifier.1", top)}
     for method in ("deconv", "guided", "gradcam", "occlusion", "lrp"):
         warm = np.abs(attribute(net, picture, units.get(method, Unit("", top)), method).values).sum(0)
-        assert warm[20:, 40:].mean() > 2 * warm[:20, :].mean(), method
+        assert warm[20:, 40:].mean() > 1.5 * warm[:20, :].mean(), method

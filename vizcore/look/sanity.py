@@ -2,7 +2,7 @@
 
 The layers are given random weights one after the other, from the unit down to the first, and after each step the map is
 made again.  They are drawn as He et al. 2015 do, without biases, so that deep networks do not fall silent.  A method
-that explains the network must lose its likeness to the first map; one that only finds the edges of the picture keeps it.
+that explains the network must lose its likeness to the first map; one that only finds edges of the picture keeps it.
 """
 
 from __future__ import annotations
