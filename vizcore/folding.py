@@ -24,7 +24,9 @@ _NORMS = tuple(_NORM_BEHIND.values())
 _ROUNDED = (*_NORM_BEHIND, nn.Linear)
 
 
-def fold(module: nn.Module, keep: Collection[str], look: Callable[[nn.Module], object], half: bool) -> nn.Module:
+def fold(
+    module: nn.Module, keep: Collection[str], look: Callable[[nn.Module], object], half: bool, *, stem: bool = True
+) -> nn.Module:
     """A copy of ``module`` with the same paths; weights that need no change are shared with it.
 
     A convolution and the batch norm behind it become one where nothing else sees what is between them.  The batch norm
@@ -35,6 +37,7 @@ def fold(module: nn.Module, keep: Collection[str], look: Callable[[nn.Module], o
         keep: paths of layers that stay as they are.
         look: runs a network as far as it will be used; what it leaves out is not changed.
         half: round the weights of convolutions and linear layers to bf16, for use under autocast.
+        stem: whether the first convolution may get its cheaper gradient; it then is no ``nn.Conv2d`` any more.
     """
     try:
         shared = {id(value): value for value in (*module.parameters(), *module.buffers())}
@@ -49,7 +52,9 @@ def fold(module: nn.Module, keep: Collection[str], look: Callable[[nn.Module], o
             for part in trace.outputs:
                 _round(part)
         for part in trace.outputs:
-            if is_stem(part) and part.weight.device.type == "cpu":  # libraries for GPUs have a way of their own
+            if (
+                stem and is_stem(part) and part.weight.device.type == "cpu"
+            ):  # libraries for GPUs have a way of their own
                 folded.set_submodule(trace.paths[part], Stem(part))
         with torch.no_grad():
             look(folded)

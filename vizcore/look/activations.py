@@ -81,7 +81,9 @@ class Looker:
         like(network.module, self._device)
         blank = np.zeros((1, self.size, self.size, network.card.channels), np.uint8)
         with self._arithmetic():
-            module = fold(network.module, self._paths, lambda m: Cut(m, self._paths)(self._take(blank)), self._half)
+            module = fold(
+                network.module, self._paths, lambda m: Cut(m, self._paths)(self._take(blank)), self._half, stem=False
+            )
         self._cut = Cut(module, self._paths)
         self._turn = threading.Lock()
         self.look(blank[0])

@@ -91,7 +91,7 @@ def _prepared(module: nn.Module, z: Tensor, unit: Unit) -> tuple[nn.Module, floa
         share = maps / maps.sum()
     else:
         share.view(-1)[int(maps.argmax())] = 1
-    own = copy.deepcopy(fold(module, paths, lambda m: Cut(m, paths)(z), half=False))
+    own = copy.deepcopy(fold(module, paths, lambda m: Cut(m, paths)(z), half=False, stem=False))
     part: Any
     for part in own.modules():
         if isinstance(part, (nn.Conv2d, nn.Linear)):
