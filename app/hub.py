@@ -20,7 +20,7 @@ from app.files import Files, start
 from app.shelf import Shelf
 from vizcore.engine import Engine
 from vizcore.engine.jobs import Job
-from vizcore.errors import HistoryError, VizcoreError
+from vizcore.errors import HistoryError, ModelError
 from vizcore.history import RunReader
 from vizcore.runs import Library, is_id
 from vizcore.zoo.card import bundled
@@ -180,7 +180,7 @@ class Hub:
 
 def _say(future: Future[Any]) -> None:
     """Who started the server hears on the terminal that its network cannot be had."""
-    if not future.cancelled() and isinstance(future.exception(), VizcoreError):
+    if not future.cancelled() and isinstance(future.exception(), ModelError):
         log.warning("%s", future.exception())
 
 

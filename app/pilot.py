@@ -297,7 +297,8 @@ class Pilot:
             return
         if not self._known:
             if "" not in self._flights or self._flights[""].done():
-                self._flights[""] = self.pending.add(self.hub.engine.resume_run(self.run), lambda _: self._watch())
+                resumed = self.hub.engine.resume_run(self.run)
+                self._flights[""] = self.pending.add(resumed, lambda _: self._watch(), self._not_resumed)
             return
         for name in list(self._hot):
             flight = self._flights.get(name)
@@ -443,7 +444,15 @@ class Pilot:
                 if self.run == run:
                     self.pending.add(act(run))
 
-            self.pending.add(self.hub.engine.resume_run(run), resumed)
+            self.pending.add(self.hub.engine.resume_run(run), resumed, self._not_resumed)
+
+    def _not_resumed(self, error: BaseException) -> None:
+        """A run of the library that cannot go on stays as it is: its knobs too."""
+        self._hot.clear()
+        if self.reader is not None and self.wanted is not None:
+            self.wanted = self.wanted.replace(**turned(self.reader))
+        self._tell(notices.from_error(error, notices.again(error, do="resume")))
+        self._adopted()
 
     def _take_models(self, models: list[dict[str, Any]]) -> None:
         self.models = models

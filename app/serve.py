@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ipaddress
 import json
 import os
@@ -10,7 +11,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bokeh.command.subcommand import Argument
 from bokeh.command.subcommands.serve import Serve
@@ -88,8 +89,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             sys.stderr.write(f"{error}\n")
         return 2
-    command.invoke(args)
+    with contextlib.redirect_stdout(Unheard(sys.stdout)):
+        command.invoke(args)
     return 0
+
+
+class Unheard:
+    """A stream whose reader may have gone: Bokeh prints when it is told to end, and must not fail there.
+
+    Args:
+        stream: what is written to, as long as that is possible; ``None`` for nothing.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write at once; an end of the pipe is no error."""
+        with contextlib.suppress(ValueError):  # closed
+            try:
+                if self._stream is not None:
+                    self._stream.write(text)
+                    self._stream.flush()
+            except OSError:
+                with contextlib.suppress(OSError):  # what waits in the buffer goes nowhere, when the process ends too
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # type: ignore[union-attr]
+                self._stream = None
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
 
 def prepare(args: argparse.Namespace) -> None:

@@ -157,9 +157,13 @@ class Session:
 
     # -- notices and intents -------------------------------------------------------------------------------
 
-    def tell(self, notice: Mapping[str, Any]) -> None:
-        """Show a notice in place of the one before."""
+    def tell(self, notice: Mapping[str, Any]) -> int:
+        """Show a notice, unless it says what the one before says; returns the number under which it stands there."""
+        shown = json.loads(self.frame.notice) if self.frame.notice else {}
+        if shown.get("message") and {**notice, "id": 0} == {**shown, "id": 0}:
+            return int(shown["id"])
         publish.put(self.frame, "notice", notice)
+        return int(notice.get("id", 0))
 
     def hush(self, ident: int) -> None:
         """Take the notice back, if it is that one."""

@@ -87,7 +87,7 @@ def test_pixels_are_kept_in_range_by_moving_them_not_by_losing_gradient() -> Non
 
 
 def test_pixel_noise_has_the_deviation_it_says() -> None:
-    assert float(pixels((3, 64, 64), 10 / 255).parameter.std()) == pytest.approx(10 / 255, rel=0.02)
+    assert float(pixels((3, 64, 64), 10 / 255).parameter.detach().std()) == pytest.approx(10 / 255, rel=0.02)
 
 
 def test_fourier_is_lucids_formula() -> None:

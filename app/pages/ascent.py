@@ -237,8 +237,7 @@ class Ascent(Page):
 
     def tell(self, notice: Mapping[str, Any]) -> None:
         """Show a notice."""
-        self._keep_notice, self._notice = bool(notice.get("keep")), notice.get("id", 0)
-        self.session.tell(notice)
+        self._keep_notice, self._notice = bool(notice.get("keep")), self.session.tell(notice)
 
     def complain(self, error: BaseException) -> None:
         """Show what went wrong."""

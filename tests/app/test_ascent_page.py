@@ -671,3 +671,26 @@ def test_an_unknown_run_without_a_target_offers_the_showcase(visit: Make) -> Non
     here.ask("start")
     here.go()
     assert here.calls("begin")[0][0].layer == "block2"
+
+
+def test_a_run_that_cannot_be_taken_up_says_so_once_and_stays_as_it_is(visit: Make, hub: Hub) -> None:
+    first = visit().arrive().go(turns=3)
+    run = first.page.pilot.run
+    first.engine.tasks.pop(run).writer.close()
+    first.engine.states.pop(run)
+    with hub.library.open(run) as reader:
+        steps = reader.spec.steps
+    first.page.close()
+    first.engine.fail["resume_run"] = StorageError("The run library cannot be written.", "Check its permissions.")
+    here = visit(f"run={run}&autostart=0").arrive()
+    here.ask("further")
+    here.go()
+    told, asked = here.told("notice"), len(here.calls("resume_run"))
+    assert told["action"]["do"] == "resume"
+    here.go(2)
+    assert here.told("notice") == told
+    assert len(here.calls("resume_run")) == asked
+    assert here.page.pilot.wanted.steps == steps
+    here.ask("resume")
+    here.go()
+    assert here.told("notice") == told  # the same is not told again beside itself

@@ -11,11 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from app.serve import DEFAULTS, Dashboard, is_public, main, prepare
+from app.serve import DEFAULTS, Dashboard, Unheard, is_public, main, prepare
 
 
 @pytest.mark.parametrize("argv", [["--address", "0.0.0.0"], ["--address", ""], ["--address", "192.168.1.5"]])
@@ -103,3 +104,40 @@ def test_both_ways_to_serve_give_page_and_addresses(command: list[str], home: Pa
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ends", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]])
+def test_a_server_ends_although_nobody_reads_what_it_says(ends: list[signal.Signals], home: Path) -> None:
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-m", "app.serve", "--port", "0", "--json", "--model", "digits"],
+        cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+        assert server.stdout is not None
+        json.loads(server.stdout.readline())
+        server.stdout.close()
+        try:
+            for end in ends:
+                server.send_signal(end)
+                time.sleep(0.2)
+            said = server.communicate(timeout=30)[1]
+        finally:
+            server.kill()
+        assert server.returncode in (0, -signal.SIGINT)
+        assert "Traceback" not in said
+
+
+def test_a_stream_without_a_reader_takes_everything(tmp_path: Path) -> None:
+    read, written = os.pipe()
+    with os.fdopen(written, "w") as stream:
+        heard = Unheard(stream)
+        assert heard.write("a") == 1
+        assert os.read(read, 9) == b"a"
+        os.close(read)
+        assert heard.write("bc") == 2
+        assert heard.write("d") == 1
+    assert Unheard(None).write("e") == 1
+    heard = Unheard((tmp_path / "x").open("w"))
+    heard._stream.close()  # type: ignore[union-attr]
+    assert heard.write("f") == 1
