@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -115,9 +116,11 @@ def test_a_server_ends_although_nobody_reads_what_it_says(ends: list[signal.Sign
         cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as server:  # fmt: skip
         assert server.stdout is not None
-        json.loads(server.stdout.readline())
+        address = json.loads(server.stdout.readline())["address"]
         server.stdout.close()
         try:
+            with urllib.request.urlopen(address.removesuffix("app") + "healthz") as answer:  # it listens to signals too
+                assert answer.status == 200
             for end in ends:
                 server.send_signal(end)
                 time.sleep(0.2)
