@@ -127,7 +127,7 @@ def _full_library(found: Use) -> Notice:
     return notices.notice(
         "hint",
         f"The runs take {size(found.bytes)}, more than their bound of {size(found.limit)}; none is deleted unasked.",
-        f"Delete old ones (vizcore runs gc shows which), or raise VIZCORE_LIBRARY_MIB.{named}",
+        f"Delete old ones (vizcore runs gc; with --dry-run it only names them), or raise VIZCORE_LIBRARY_MIB.{named}",
         title="Disk",
     )
 

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from vizcore.errors import ModelError, VizcoreError
 
 APP = Path(__file__).resolve().parent
 DAY = 24 * 60 * 60
+INTERRUPTED = 130  # exit code, as shells have it
 
 # A token is checked each time a page connects: a laptop that slept over the weekend still may.
 DEFAULTS = {
@@ -90,7 +92,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{error}\n")
         return 2
     with contextlib.redirect_stdout(Unheard(sys.stdout)):
-        command.invoke(args)
+        try:
+            command.invoke(args)
+        except KeyboardInterrupt:  # once more, while it ended: at most five seconds are left for the engine's files
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            return INTERRUPTED
     return 0
 
 
