@@ -20,7 +20,7 @@ from app.files import Files, start
 from app.shelf import Shelf
 from vizcore.engine import Engine
 from vizcore.engine.jobs import Job
-from vizcore.errors import HistoryError, ModelError
+from vizcore.errors import HistoryError, ModelError, VizcoreError
 from vizcore.history import RunReader
 from vizcore.runs import Library, is_id
 from vizcore.zoo.card import bundled
