@@ -149,7 +149,9 @@ class Hub:
                 self.engine.stop(run).result(timeout=STOPPING)
 
     def forget(self, run: str) -> None:
-        """Let go of the reader of a run that is no more."""
+        """Let go of a run that is no more, here and in all pages."""
+        for session in list(self.sessions):
+            session.ascent.pilot.forget(run)
         reader = self._readers.pop(run, None)
         if reader is not None:
             reader.close()

@@ -416,6 +416,12 @@ class Pilot:
             self.hub.engine.unwatch(self._watching, self.viewer)
             self._watching = None
 
+    def forget(self, run: str) -> None:
+        """A run is no more; if it was shown, its last pictures stay on the page and nothing is behind them."""
+        if self.run == run:
+            self.run = self.reader = self._watching = None
+            self._hot.clear()
+
     # -- helpers -------------------------------------------------------------------------------------------
 
     @property

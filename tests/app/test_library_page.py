@@ -106,3 +106,19 @@ def test_the_list_is_made_aside(hub: Hub, visit: Make) -> None:
     version = hub.shelf.version
     listed(here)
     assert hub.shelf.version == version  # nothing new is not told again
+
+
+def test_the_shown_run_may_be_deleted_and_comes_back(visit: Make) -> None:
+    here, run = library(visit)
+    here.ask("delete", page="library", run=run)
+    settle(here)
+    undo = here.told("notice")["action"]
+    here.ask("page", name="ascent")
+    settle(here)
+    assert here.told("status")["state"] == "none"
+    assert here.told("notice")["action"] == undo  # no complaint about a file that is gone
+    here.ask(**undo)
+    settle(here)
+    here.ask("open", run=run)
+    settle(here)
+    assert here.told("run")["id"] == run
