@@ -9,7 +9,7 @@ let sending = null
 
 export function start(send) {
   ask = send
-  const field = element("input", { type: "file", accept: KINDS, id: "open-file", "data-testid": "open-file", class: "hidden", tabIndex: -1, "aria-label": "Open a picture or an archive" })
+  const field = element("input", { type: "file", accept: KINDS, id: "open-file", "data-testid": "open-file", class: "hidden", tabIndex: -1, style: "top: 0; left: 0", "aria-label": "Open a picture or an archive" })
   document.body.append(field)
   byId("open").addEventListener("click", () => field.click())
   field.addEventListener("change", () => {

@@ -84,14 +84,14 @@ function cell(key, step, go) {
 
 /** What a cell says besides its number: pinned, with which note, and which knobs were turned before the next one. */
 function mark(one, next) {
-  const isPin = state.pins.has(one.step)
+  const isPin = state.pins.has(one.step) && one !== cells.get("latest")
   const note = state.pins.get(one.step) ?? ""
   const turned = state.knobs.filter(([step]) => step >= one.step && step < next).map(([step, name, , text]) => `${text ?? name} at step ${step}`)
   one.root.classList.toggle("pinned", isPin)
   one.root.classList.toggle("turned", turned.length > 0)
   one.root.classList.toggle("inherited", one.step < (state.run.root ?? 0))
   one.root.title = [isPin && `Pinned${note ? `: ${note}` : ""}`, one.step < (state.run.root ?? 0) && "Of the run that this one left", ...turned].filter(Boolean).join("\n")
-  if (one.root !== cells.get("latest")?.root) write(one.caption, note || String(one.step))
+  if (one !== cells.get("latest")) write(one.caption, note || String(one.step))
 }
 
 async function fill(one) {

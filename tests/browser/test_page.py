@@ -186,7 +186,7 @@ def test_the_picture_before_opens_its_run(visit: Open) -> None:
     old = here.pause()
     here.page.keyboard.press("r")
     here.until(f"s.run !== '{old['run']}' && s.shown >= 2")
-    here.page.locator(".frame.pinned").click()
+    here.page.locator(".frame.before").click()
     state = here.until(f"s.run === '{old['run']}' && s.shown === {old['shown']}")
     assert state["selected"] == old["selected"]
 
