@@ -43,7 +43,7 @@ export function setB() {
 
 /** Another run, from outside: the Library. */
 export const choose = (what) => {
-  b = { run: state.run?.id, channel: state.selected, step: null, channels: [], steps: [], title: "", ...b, ...what }
+  b = { run: state.run?.id, channel: state.selected, step: null, channels: [], steps: [], title: "", ...b, ...what, drawn: false }
   if (what.run) b.steps = []
   tell()
 }
@@ -98,7 +98,7 @@ function follow() {
   const at = cursor() ?? 0
   const step = b.steps.reduce((best, one) => (Math.abs(one - at) < Math.abs(best - at) ? one : best), b.steps[0])
   if (step === b.step) return
-  b.step = step
+  Object.assign(b, { step, drawn: false })
   void fetchB()
   curve()
 }
@@ -130,12 +130,13 @@ function show() {
   emit("compare")
   if (!on) return write(byId("difference"), "")
   options()
-  const where = `${b.run === state.run?.id ? "" : "another run · "}${nameOf(b.channel)} · step ${b.step}`
-  write(byId("wipe-b"), `B · ${where}`)
-  byId("stage-b").setAttribute("aria-label", `Picture B: ${where}`)
+  write(byId("wipe-b"), `B · ${where()}`)
+  byId("stage-b").setAttribute("aria-label", `Picture B: ${where()}`)
   wipe()
   differ()
 }
+
+const where = () => `${b.run === state.run?.id ? "" : "another run · "}${nameOf(b.channel)} · step ${b.step}`
 
 function options() {
   const runs = new Map([[state.run?.id, "this run"], ...near])
@@ -162,6 +163,7 @@ export function wipe() {
 
 /** A minus B around grey, and how far they are apart on average. */
 function differ() {
+  if (view === "side" && b) return write(byId("difference"), `B · ${where()}`)
   if (!b?.drawn || view !== "difference") return write(byId("difference"), "")
   const [one, other] = [byId("stage-canvas"), byId("stage-b")]
   const { width, height } = one

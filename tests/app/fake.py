@@ -356,7 +356,7 @@ class FakeEngine:
         def act() -> None:
             if run in self.states:
                 task = self.tasks.pop(run)
-                task.writer.set_state("interrupted" if self.states.pop(run).state != "done" else "done")
+                task.writer.set_state("paused" if self.states.pop(run).state != "done" else "done")
                 task.writer.close()
 
         return self._answer("stop", act, run)
