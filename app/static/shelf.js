@@ -91,7 +91,7 @@ function make(run, depth) {
     depth ? element("span", { class: "branch", "aria-hidden": "true" }) : null,
     image,
     element("span", { class: "what" }, element("strong", {}, titleOf(run)), element("span", { class: "muted" }, facts)),
-    element("span", { class: "origin muted" }, run.parent ? `fork at ${run.parent[1]}` : "", run.pinned ? element("span", { class: "badge keep" }, "pinned") : null),
+    element("span", { class: "origin muted" }, [run.parent && `fork at ${run.parent[1]}`, run.sweep && "sweep"].filter(Boolean).join(", "), run.pinned ? element("span", { class: "badge keep" }, "pinned") : null),
     element("span", { class: "state-of", "data-state": run.state }, `${run.state === "done" ? "" : `${run.state} · `}${run.steps} steps`),
     element("span", { class: "size number" }, space(run.bytes)),
     element("time", { class: "when number muted", datetime: run.created, title: new Date(run.created).toLocaleString() }, ago(run.created)),
