@@ -106,7 +106,7 @@ function quota() {
   byId("library-damaged").title = Object.entries(told.damaged).map(([id, why]) => `${id}: ${why}`).join("\n")
   const names = [told.trash && `${told.trash} in the trash`, told.over.length && `${told.over.length} over the bound`].filter(Boolean)
   byId("library-clean").hidden = names.length === 0
-  write(byId("library-clean").querySelector("span"), `Free ${space(told.freed)}: ${names.join(", ")}`)
+  write(byId("library-clean").querySelector("span"), `Free ${told.freed < 2 ** 20 ? "< 1 MiB" : space(told.freed)}: ${names.join(", ")}`)
   const over = told.over.map((id) => runs.find((run) => run.id === id)).filter(Boolean)
   const rows = over.map((run) => element("li", {}, `${titleOf(run)}, ${run.model}, ${new Date(run.created).toLocaleDateString()}, ${space(run.bytes)}`))
   byId("clean-list").replaceChildren(...[told.trash ? element("li", {}, `${told.trash} deleted ${told.trash === 1 ? "run" : "runs"} in the trash`) : null, ...rows].filter(Boolean))
