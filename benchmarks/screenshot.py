@@ -66,8 +66,8 @@ def travel(page: Any) -> None:
     done = "() => vizcore.state().sweep.tiles.filter((one) => one.state === 'done' && one.place).length === 12"
     page.wait_for_function(done, timeout=LONG)
     page.evaluate("vizcore.scrub(100)")
-    page.locator(".sweep-tile").filter(has=page.locator(".place.best")).click()
     page.wait_for_timeout(4000)
+    page.locator(".sweep-tile").filter(has=page.locator(".place.best")).click()
 
 
 PICTURES = {"ascent": ascent, "travel": travel}

@@ -118,7 +118,8 @@ function make(one) {
   const place = element("span", { class: "badge place" })
   const step = element("span", { class: "badge tile-step" })
   const score = element("span", { class: "tile-score number" })
-  const values = Object.values(one.values).filter((text) => !/ 0( \S+)?$/.test(text))
+  const all = Object.values(one.values)
+  const values = all.length > 2 ? all.filter((text) => !/ 0( \S+)?$/.test(text)) : all // of many, those that are off go without saying
   const root = element(
     "button",
     { type: "button", class: "sweep-tile", "data-run": one.run, "data-testid": "sweep-tile", title: Object.values(one.values).join("\n"), "aria-pressed": "false", onclick: () => choose(one.run) },
