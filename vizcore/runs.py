@@ -162,7 +162,8 @@ class Library:
                 "INSERT OR REPLACE INTO meta VALUES (?, ?)",
                 [(key, json.dumps(value)) for key, value in facts.items() if value is not None],
             )
-        self._seen.pop(run, None)  # file times are coarse: this change may fall into the tick of the one before
+        with self._lock:
+            self._seen.pop(run, None)  # file times are coarse: this change may fall into the tick of the one before
 
     def pin(self, run: str, step: int, note: str = "") -> bool:
         """Keep the pictures of ``step`` for good, with a note; ``False`` if they are not there.
