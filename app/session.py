@@ -14,7 +14,7 @@ from bokeh.models import CustomJS
 
 from app import intents, notices, publish
 from app.bringing import Bringing
-from app.exports import FILMS
+from app.exports import FILMS, TABLES
 from app.hub import Hub
 from app.jobs import Jobs
 from app.keys import table
@@ -187,7 +187,14 @@ def open_page(
     titles = {name: page.title for name, page in session.pages.items()}
     doc.title = "vizcore"
     doc.template_variables.update(
-        {"version": str(int(hub.started)), "pages": titles, "here": session.here, "films": films(), "axes": axes()}
+        {
+            "version": str(int(hub.started)),
+            "pages": titles,
+            "here": session.here,
+            "films": films(),
+            "tables": tables(),
+            "axes": axes(),
+        }
     )
     doc.config.reconnect_session = False  # loses pictures in Bokeh 3.9; the page reloads instead
     doc.config.notify_connection_status = False
@@ -207,8 +214,12 @@ def open_page(
 
 def films() -> list[str]:
     """The kinds of film that can be written here: videos need PyAV."""
-    video = importlib.util.find_spec("av") is not None
-    return [form for form in FILMS if video or form in ("webp", "gif")]
+    return [form for form in FILMS if form in ("webp", "gif") or importlib.util.find_spec("av") is not None]
+
+
+def tables() -> list[str]:
+    """The kinds of table that can be written here: Parquet needs pyarrow."""
+    return [form for form in TABLES if form == "csv" or importlib.util.find_spec("pyarrow") is not None]
 
 
 def _attach(doc: Document, session: Session, pages: dict[str, dict[str, Any]]) -> None:
