@@ -191,7 +191,7 @@ PRESETS: dict[str, dict[str, Value]] = {
         **_PAPER, "policy": "progress", "rate": 1e8 * PIXEL, "desired": 2.0, "steps": 1000,
         "blur": 0.5, "blur_every": 4, "small_contribution": 90.0,
     },
-    "Vivid": {"rate": 0.07, "fourier_decay": 1.5, "steps": 96},
+    "Vivid": {"rate": 0.07, "fourier_decay": 1.6, "decay": 0.005, "steps": 128},
 }  # fmt: skip
 """Values by which each preset differs from the defaults: Yosinski et al. 2015, table 1, for the four papers'."""
 

@@ -13,6 +13,7 @@ parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all of them 
 parser.add_argument("--full", action="store_true", help="every network, layer, count of filters and size")
 parser.add_argument("--only", default="", help="only cases whose title has this text in it")
 parser.add_argument("--rounds", type=int, default=ROUNDS, help="in which the tools take turns")
+parser.add_argument("--filters", type=int, default=16, help="on which scores are measured, at most 16")
 options = parser.parse_args()
-run(options.parts or list(PARTS), full=options.full, only=options.only, rounds=options.rounds)
+run(options.parts or list(PARTS), full=options.full, only=options.only, rounds=options.rounds, filters=options.filters)
 sys.exit(0)

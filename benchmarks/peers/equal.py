@@ -19,6 +19,7 @@ COUNTS = (1, 4, 16, 64)
 
 Row = dict[str, Any]
 
+# Vivid and Crisp with as many steps as are made, since their rate falls to 0 by then.
 TOOLS: tuple[Entry, ...] = (
     ("vizcore Vivid", "vizcore", {"preset": "Vivid", "pad": 4}),
     ("vizcore Crisp", "vizcore", {"preset": "Crisp", "pad": 4}),

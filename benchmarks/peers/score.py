@@ -23,7 +23,7 @@ from vizcore.zoo.load import load
 
 LUCENT = "torch-lucent"
 PRESETS = {"Vivid": 16, "Crisp": 4}  # and how many filters; Crisp, which holds back, is there to compare with
-LOOKS = 12  # at the score, evenly over the steps of a preset
+LOOKS = 8  # at the score, evenly over the steps of a preset
 SHEETS = Path(__file__).parents[2] / "docs"
 TILE = 96  # px, of a contact sheet
 
@@ -96,7 +96,7 @@ def climb(case: Case, judge: Judge, marks: np.ndarray, preset: str) -> Climb:
                 share = (marks[rows] - before[rows]) / np.maximum(scores - before[rows], 1e-12)
                 steps[rows] = np.where(scores >= marks[rows], frame.step - stride * (1 - share), np.inf)
                 before[rows] = scores
-    return Climb(steps, at_mark, spec.steps, end, judge.scores(end))
+    return Climb(steps, at_mark, spec.steps, end, judge.scores(end, list(range(len(marks)))))
 
 
 def timed(case: Case, rows: list[Row], rounds: int) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from benchmarks.peers import equal, score, tables
 from benchmarks.peers.cases import TARGETS, Case, cases
@@ -18,16 +19,17 @@ def speed(found: Sequence[Case], rounds: int = ROUNDS) -> None:
         tables.keep("speed", case.title, tables.speed_rows(timings, len(case.channels)))
 
 
-def targets(found: Sequence[Case]) -> list[Case]:
-    """The cases of 16 filters that scores are measured on."""
+def targets(found: Sequence[Case], filters: int) -> list[Case]:
+    """The cases of 16 filters that scores are measured on, or the first filters of them."""
     return [
-        case for case in found if (case.arch, case.layer) in TARGETS and len(case.channels) == 16 and case.size == 224
-    ]
+        replace(case, channels=case.channels[:filters]) for case in found
+        if (case.arch, case.layer) in TARGETS and len(case.channels) == 16 and case.size == 224
+    ]  # fmt: skip
 
 
 def climb(found: Sequence[Case], rounds: int) -> None:
     """In how many steps vizcore reaches torch-lucent's score, and with what pictures."""
-    for case in targets(found):
+    for case in found:
         rows = score.climbs(case)
         tables.keep("climb", case.title, rows)
         for row in rows:
@@ -36,20 +38,21 @@ def climb(found: Sequence[Case], rounds: int) -> None:
 
 def seconds(found: Sequence[Case], rounds: int) -> None:
     """The same in seconds, from the steps that were counted last."""
-    for case in targets(found):
-        tables.keep("score", case.title, score.timed(case, tables.rows("climb", case.title), rounds))
+    for case in found:
+        if counted := tables.rows("climb", case.title):
+            tables.keep("score", case.title, score.timed(case, counted, rounds))
 
 
 def quality(found: Sequence[Case], rounds: int) -> None:
     """Scores of all tools after equal steps and equal seconds, and of bf16 beside fp32."""
-    for case in targets(found):
+    for case in found:
         tables.keep("quality", case.title, equal.scores(case, tables.rows("speed", case.title)))
         tables.keep("precision", case.title, equal.precisions(case))
 
 
 def memory(found: Sequence[Case], rounds: int) -> None:
     """Peak memory by the number of filters."""
-    for case in targets(found):
+    for case in found:
         tables.keep("memory", case.title, equal.memory(case))
 
 
@@ -58,7 +61,10 @@ PARTS: dict[str, Callable[[Sequence[Case], int], None]] = {
 }  # fmt: skip
 
 
-def run(parts: Sequence[str] = tuple(PARTS), full: bool = False, only: str = "", rounds: int = ROUNDS) -> None:
+def run(
+    parts: Sequence[str] = tuple(PARTS), full: bool = False, only: str = "", rounds: int = ROUNDS, filters: int = 16
+) -> None:
     """Measure, and write what was measured after each case."""
     for part in parts:
-        PARTS[part]([case for case in cases(full) if only in case.title], rounds)
+        found = [case for case in cases(full) if only in case.title]
+        PARTS[part](found if part == "speed" else targets(found, filters), rounds)
