@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import statistics
+from math import inf
 from typing import Any
 
 from benchmarks import report
@@ -110,11 +111,14 @@ def score_table(title: str, entry: Row) -> str:
     for row in entry["rows"]:
         cells = [row["what"], "", "", "", "", "", ""]
         if "rate" in row:
-            cells[2:5] = [f"{row['steps']:.0f}", f"{row['rate']:.3g}", f"{row['seconds']:.3g}"]
+            cells[3] = f"{row['rate']:.3g}"
+        if row.get("seconds", inf) < inf:
+            cells[2], cells[4] = f"{row['steps']:.0f}", f"{row['seconds']:.3g}"
         if "reached" in row:
             cells[0] = f"vizcore {row['what']}"
             cells[1] = f"{row['reached']} of {row['filters']}"
-            cells[5] = f"{row['ratio']:.1f} ({row['ratio_low']:.1f} to {row['ratio_high']:.1f})"
+            if row["ratio"]:
+                cells[5] = f"{row['ratio']:.1f} ({row['ratio_low']:.1f} to {row['ratio_high']:.1f})"
             cells[6] = f"{row['end']:.2f} after {row['end_steps']}"
         cells += [f"{row['variation']:.3f}", f"{row['distance']:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
