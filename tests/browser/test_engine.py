@@ -145,7 +145,9 @@ def test_cold_changes_begin_a_new_run_and_keep_the_old(visit: Open, library: Pat
     here.page.get_by_test_id("control-layer").locator("input").fill("relu1")
     here.page.keyboard.press("Enter")
     here.until(f"s.run !== {json.dumps(state['run'])} && s.kept > 2", 30)
-    assert "layer=relu1" in here.page.evaluate("location.search")
+    here.page.wait_for_function(
+        "() => location.search.includes('layer=relu1')"
+    )  # the address follows within half a second
 
 
 @pytest.mark.parametrize(
