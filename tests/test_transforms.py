@@ -95,3 +95,23 @@ def test_rows_move_by_themselves() -> None:
 
 def test_a_picture_that_is_shifted_away_leaves_grey() -> None:
     assert move(torch.ones(1, 3, 8, 8), moves(20, 0)).abs().max() == 0
+
+
+def test_a_single_picture_is_moved_in_strips_as_it_is_in_a_batch() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        x = torch.rand(1, 3, 20, 24, requires_grad=True)
+        some = Moves(np.array([[2, -1]]), np.array([1.07]), np.array([6.0]))
+        alone = move(x, some, 3)  # 26 rows: two strips
+        up = torch.rand_like(alone)
+        (gradient,) = torch.autograd.grad(alone, x, up)
+        pair = move(
+            torch.cat([x, x]), Moves(*(np.repeat(v, 2, 0) for v in (some.shift, some.zoom, some.turn))), 3
+        )  # fmt: skip
+        (wanted,) = torch.autograd.grad(pair[:1], x, up)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(alone, pair[:1])
+    torch.testing.assert_close(gradient, wanted, rtol=1e-5, atol=1e-6)
+    assert alone.shape == (1, 3, 26, 30)

@@ -52,7 +52,21 @@ def move(x: Tensor, moves: Moves, pad: int = 0) -> Tensor:
         return _crop(x, moves.shift, pad)
     size = (x.shape[2] + 2 * pad, x.shape[3] + 2 * pad)
     grid = _grid(torch.from_numpy(_affine(moves, x.shape[2:], size)).to(x.device), *size)
+    strips = _strips(len(x), size[0]) if x.device.type == "cpu" else 1
+    if strips > 1:
+        grid = grid.view(strips, size[0] // strips, size[1], 2)
+        return _sample(x.expand(strips, -1, -1, -1), grid).transpose(0, 1).reshape(1, x.shape[1], *size)
+    return _sample(x, grid)
+
+
+def _sample(x: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _strips(rows: int, height: int) -> int:
+    """Into how many strips a single picture is cut, because PyTorch gives each thread a whole picture."""
+    most = torch.get_num_threads() if rows == 1 else 1
+    return next(count for count in range(most, 0, -1) if height % count == 0)
 
 
 def _grid(theta: Tensor, height: int, width: int) -> Tensor:
