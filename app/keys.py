@@ -69,6 +69,9 @@ KEYS: tuple[Key, ...] = (
         Key((str(number),), "preset", f"Preset {name}", "Preset", {"name": name})
         for number, name in enumerate(PRESETS, start=1)
     ),
+    Key(("{",), "previousLayer", "Previous layer", "Image", local=True, page="image"),
+    Key(("}",), "nextLayer", "Next layer", "Image", local=True, page="image"),
+    Key(("c",), "camera", "Camera on or off", "Image", local=True, page="image"),
     Key(("Delete",), "remove", "Throw the chosen run into the trash", "Library", local=True, page="library"),
     Key(("e",), "png", "Save the shown picture with its recipe", "Page", local=True),
     Key(("s",), "link", "Copy the link to this page", "Page", local=True, page=""),

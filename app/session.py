@@ -57,7 +57,8 @@ class Session:
         self.bringing = Bringing(self)
         self.pages: dict[str, Page] = {name: make(self) for name, make in PAGES.items()}
         if asked not in PAGES:
-            titles = " and ".join(page.title for page in PAGES.values())
+            first, *others = (page.title for page in PAGES.values())
+            titles = f"{', '.join([first, *others[:-1]])} and {others[-1]}"
             self.tell(notices.notice("info", f"There is no page {asked[:40]!r}.", f"The pages are {titles}."))
         hub.sessions.add(self)
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
-from bokeh.server.util import check_allowlist
-from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, authenticated, stream_request_body
 
 from app import publish
@@ -42,22 +39,8 @@ class Upload(Guarded):
         await super().prepare()
         self._stream: BinaryIO | None = None
         self._token = ""
-        if self.request.method != "POST":
-            raise HTTPError(405)
-        origins = getattr(self.application, "websocket_origins", None)
-        origin = urlsplit(self.request.headers.get("Origin", "")).netloc
-        if not origin or (origins and not check_allowlist(origin, origins)):
-            raise HTTPError(403, reason="Unknown origin")
-        if self.request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin" or not self.current_user:
-            raise HTTPError(403, reason="Not from this page")
-        size = self.request.headers.get("Content-Length", "")
-        if not size.isdecimal():
-            raise HTTPError(411)
-        if int(size) > MAX_UPLOAD:
-            raise HTTPError(413, reason=f"Over {MAX_UPLOAD // 2**20} MiB")
-        connection = self.request.connection
-        if isinstance(connection, HTTP1Connection):
-            connection.set_max_body_size(MAX_UPLOAD)
+        self.check_page()
+        self.check_length(MAX_UPLOAD)
         self._token, path = self.hub.files.new("upload")
         try:
             self._stream = path.open("wb")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.pages.ascent import Ascent
+from app.pages.image import ImagePage
 from app.pages.library import LibraryPage
 from app.pages.page import Page
 
-PAGES: dict[str, type[Page]] = {page.name: page for page in (Ascent, LibraryPage)}
+PAGES: dict[str, type[Page]] = {page.name: page for page in (Ascent, ImagePage, LibraryPage)}

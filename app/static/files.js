@@ -5,10 +5,12 @@ import * as notices from "./notices.js"
 
 const KINDS = ".png,.zip,.vizrun"
 let ask = () => {}
+let taken = () => false // whether the shown page takes a dropped file itself
 let sending = null
 
-export function start(send) {
+export function start(send, takes) {
   ask = send
+  taken = takes
   const field = element("input", { type: "file", accept: KINDS, id: "open-file", "data-testid": "open-file", class: "hidden", tabIndex: -1, style: "top: 0; left: 0", "aria-label": "Open a picture or an archive" })
   document.body.append(field)
   byId("open").addEventListener("click", () => field.click())
@@ -26,7 +28,8 @@ export function start(send) {
     byId("page").classList.remove("dropping")
     if (!holds(event)) return
     event.preventDefault()
-    if (event.dataTransfer.files[0]) bring(event.dataTransfer.files[0])
+    const file = event.dataTransfer.files[0]
+    if (file && !taken(file)) bring(file)
   })
 }
 

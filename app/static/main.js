@@ -4,6 +4,7 @@
 import * as ascent from "./ascent.js"
 import * as files from "./files.js"
 import * as frame from "./frame.js"
+import * as image from "./image.js"
 import { lost, share, toggleTheme } from "./header.js"
 import * as jobs from "./jobs.js"
 import * as keys from "./keys.js"
@@ -13,7 +14,7 @@ import * as popover from "./popover.js"
 import { connection } from "./status.js"
 import { byId } from "./text.js"
 
-const pages = { ascent, library }
+const pages = { ascent, image, library }
 const actions = { link: share, theme: () => toggleTheme(ask), help: keys.help } // of every page
 let models = null
 let count = 0
@@ -65,7 +66,7 @@ function ready(given) {
 
 notices.start(ask)
 jobs.start(ask)
-files.start(ask)
+files.start(ask, (file) => frame.current().bring?.(file) ?? false)
 popover.start()
 keys.start(perform, frame.shown)
 frame.start(pages, ask)
@@ -83,5 +84,5 @@ window.vizcore = {
   open: library.open,
   ask,
   /** What is shown, for tests and the curious. */
-  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state() }),
+  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state() }),
 }

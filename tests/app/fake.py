@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.app.fake_look import FakeLooking
 from vizcore.engine.jobs import Job
 from vizcore.errors import EngineError, HistoryError, LayerError, SpecError, VizcoreError
 from vizcore.history import RunWriter, decode
@@ -75,7 +76,7 @@ def picture(step: int, channel: int, size: int, grey: bool) -> np.ndarray:
     return np.clip(128 + 110 * growth * np.stack(planes, -1), 0, 255).astype(np.uint8)
 
 
-class FakeEngine:
+class FakeEngine(FakeLooking):
     """Commands answer at once; ``pace`` seconds a step, or by hand with :meth:`turn` when it is None."""
 
     def __init__(self, library: Library, pace: float | None = None) -> None:

@@ -21,6 +21,7 @@ from PIL import Image
 from app.files import MAX_UPLOAD
 from app.guard import FOREVER
 from app.hub import Hub, set_hub
+from app.looking import MAX_PICTURE
 from app.routes import PATTERNS, install
 from tests.app.fake_server import make
 from vizcore.export import read_recipe
@@ -272,3 +273,41 @@ def test_the_list_and_the_thumbnails(running: Running) -> None:
     with Image.open(io.BytesIO(body)) as image:
         assert image.size == (112, 56)
     assert running.get("/thumbnails/20200101-000000-abcdef")[0] == 404
+
+
+def look(running: Running, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
+    """POST a picture to be looked at."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=20)
+    home = f"http://127.0.0.1:{running.server.port}"
+    connection.request("POST", path, body, {"Origin": home, **headers})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_a_picture_is_looked_at_for_a_page_of_this_server_only(running: Running) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (30, 20), (200, 90, 30)).save(stream, "PNG")
+    path = "/look/maps?model=digits&layer=conv2"
+    status, body = look(running, path, stream.getvalue())
+    assert status == 200
+    length = int.from_bytes(body[:4], "little")
+    header = json.loads(body[4 : 4 + length])
+    start, size = header["values"]["$"]
+    assert size == 2 * int(np.prod(header["shape"]))
+    assert len(body) == 4 + length + start + size
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": ""}, {"Sec-Fetch-Site": "cross-site"}):
+        assert look(running, path, stream.getvalue(), **headers)[0] == 403
+    assert look(running, path, b"x", Host="evil.example")[0] == 403
+    assert running.get(path)[0] == 405
+    for wrong in ("model=../x&layer=conv2", "model=digits&layer=conv9", "model=digits"):
+        status, body = look(running, f"/look/maps?{wrong}", stream.getvalue())
+        assert status == 422
+        assert json.loads(body)["message"]
+    status, body = look(running, path, b"no picture")
+    assert (status, json.loads(body)["kind"]) == (422, "PictureError")
+    status, body = look(running, "/look/project?model=digits&layer=conv2&channel=-1&method=deconv", stream.getvalue())
+    assert status == 422
+    sent = {"Content-Length": str(MAX_PICTURE + 1)}
+    connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=20)
+    connection.request("POST", path, None, {"Origin": f"http://127.0.0.1:{running.server.port}", **sent})
+    assert connection.getresponse().status == 413

@@ -19,6 +19,7 @@ from vizcore import spec as specs
 from vizcore.ascent import ascend
 from vizcore.engine.devices import choose, set_threads
 from vizcore.engine.failures import explain, logger
+from vizcore.engine.looking import Looking
 from vizcore.engine.networks import Networks
 from vizcore.engine.protocol import BEGINNING, Config, Event, RunState
 from vizcore.engine.scheduler import Scheduler
@@ -57,6 +58,10 @@ class Worker:
         self._begin = begin
         self._tasks: dict[str, Task] = {}
         self._works = Works(self._send)
+        self._looking = Looking(
+            self._with_network, self._works, lambda number, job: self._inbox.put((number, job)),
+            lambda error: explain(error, self._bench.log), LATER,
+        )  # fmt: skip
         self._scheduler = Scheduler()
         self._closing = False
         self._warm = False
@@ -236,6 +241,7 @@ class Worker:
             "cancel": self._cancel,
             "watch": self._watch,
             "unwatch": self._unwatch,
+            **self._looking.handlers(),
         }
 
     def _with_network(

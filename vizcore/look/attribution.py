@@ -60,17 +60,27 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a method is asked: a network, a normalised picture ``[1, C, H, W]``, a unit, and a seed for its noise."""
+    """What a method is asked: a network, a normalised picture ``[1, C, H, W]``, a unit, a seed for its noise.
+
+    ``pause`` is called before each pass, which others may use for something else.
+    """
 
     network: Network
     z: Tensor
     unit: Unit
     seed: int = 0
+    pause: Callable[[], None] = lambda: None
 
     @property
     def forward(self) -> Callable[[Tensor], Tensor]:
         """From normalised pictures to the unit's activations ``[N]``."""
-        return scorer(self.network, self.unit)
+        score = scorer(self.network, self.unit)
+
+        def act(z: Tensor) -> Tensor:
+            self.pause()
+            return score(z)
+
+        return act
 
 
 @dataclass(frozen=True)
@@ -94,14 +104,16 @@ class Method:
 
 
 def attribute(
-    network: Network, picture: Picture, unit: Unit, method: str, size: int | None = None, *, seed: int = 0
-) -> Attribution:
+    network: Network, picture: Picture, unit: Unit, method: str, size: int | None = None, *, seed: int = 0,
+    pause: Callable[[], None] = lambda: None,
+) -> Attribution:  # fmt: skip
     """What ``method`` says of ``unit`` and a picture ``[H, W, 3]``.
 
     Args:
         method: one of ``METHODS``.
         size: of the picture for the network, in pixels; the network's own if not given.
         seed: of the noise of SmoothGrad.
+        pause: called before each pass through the network; whatever it raises ends the work.
 
     Raises:
         SpecError: there is no such method.
@@ -114,7 +126,7 @@ def attribute(
         raise LayerError(reason, "Choose another method.")
     fitted = fit(picture, size or network.card.size, network.card.channels)
     began = time.perf_counter()
-    asked = Asked(network, normalised(network, fitted[None]), unit, seed)
+    asked = Asked(network, normalised(network, fitted[None]), unit, seed, pause)
     with torch.no_grad():
         score = float(asked.forward(asked.z))
     with warnings.catch_warnings():
