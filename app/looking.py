@@ -24,7 +24,8 @@ class Look(Guarded):
     """``POST /look/maps?model=&layer=``, ``/look/strip?model=`` or ``/look/project?model=&layer=&channel=&method=``.
 
     The body is a picture as it is in its file; the engine reads it, not this process.  The answer is a header and what
-    it speaks of (:func:`pack`); 422 and the error as JSON where the picture, network or unit is at fault.  A request
+    it speaks of (:func:`pack`); JSON with the error, likewise under 200, where the picture, network or unit is
+    at fault: what a person chose is no fault of the page, and browsers would log it as one.  A request
     that is given up ends its work.
     """
 
@@ -50,7 +51,6 @@ class Look(Guarded):
         except asyncio.CancelledError:
             return  # given up: nobody reads an answer
         except VizcoreError as error:
-            self.set_status(422)
             self.set_header("Content-Type", "application/json")
             self.finish(publish.text(error.to_dict()))
             return

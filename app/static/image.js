@@ -145,8 +145,8 @@ function step(by) {
 
 async function post(what, fields, blob, signal) {
   const answer = await fetch(`look/${what}?${new URLSearchParams({ model: network.model, ...fields })}`, { method: "POST", body: blob, signal, headers: { "Content-Type": "application/octet-stream" } })
-  if (answer.ok) return unpack(await answer.arrayBuffer())
-  if (answer.status === 422) throw Object.assign(new Error(), await answer.json())
+  if (answer.ok && answer.headers.get("Content-Type") !== "application/json") return unpack(await answer.arrayBuffer())
+  if (answer.ok) throw Object.assign(new Error(), await answer.json())
   if (answer.status === 413) throw Object.assign(new Error(), { kind: "PictureError", message: "The picture is too large a file.", hint: "Choose one of at most 32 MiB." })
   throw Object.assign(new Error(), { message: "The server did not take the picture.", hint: answer.statusText })
 }
