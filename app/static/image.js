@@ -100,7 +100,7 @@ function enter(told) {
   const layers = told.layers.map((layer) => layer.path)
   wish.layer = layers.includes(wanted) ? wanted : layers.includes(told.layer) ? told.layer : layers[0]
   wish.held = heldOf(asked.get("unit"))
-  byId("image-layer").replaceChildren(...told.layers.map((layer) => element("option", { value: layer.path }, `${layer.path} (${layer.channels}${layer.height * layer.width > 1 ? `, ${layer.height} × ${layer.width}` : ""})`)))
+  byId("image-layer").replaceChildren(...told.layers.map((layer) => element("option", { value: layer.path }, `${layer.path} (${layer.channels})`)))
   byId("image-layer").value = wish.layer
   byId("image-method").replaceChildren(...told.methods.map((method) => element("option", { value: method.name }, method.why ? `${method.label} (not here)` : method.label)))
   if (!told.methods.some((method) => method.name === wish.method)) wish.method = told.methods[0].name
@@ -128,9 +128,12 @@ function heldOf(text) {
 }
 
 function chooseLayer(path) {
+  const select = byId("image-layer")
+  if (![...select.options].some((option) => option.value === path)) select.append(element("option", { value: path }, path))
   wish.layer = path
   if (wish.held?.layer) wish.held = null
-  byId("image-layer").value = path
+  select.value = path
+  markStrip()
   frame.place()
   void lookNow()
 }
@@ -355,7 +358,7 @@ function showStrip(layers) {
 }
 
 function markStrip() {
-  for (const tile of byId("image-strip").children) tile.setAttribute("aria-pressed", String(tile.dataset.layer === wish.layer))
+  for (const tile of byId("image-strip").children) tile.setAttribute("aria-pressed", String(tile.dataset.layer === wish.layer || tile.dataset.layer.startsWith(`${wish.layer}.`)))
 }
 
 async function showBack(told, about) {
