@@ -115,8 +115,9 @@ export function stop() {
 function mark() {
   byId("image-video").hidden = !stream
   byId("image-picture").hidden = Boolean(stream)
+  byId("image-camera").title = stream ? "Camera off (C)" : "Look through the camera (C)"
   byId("image-camera").setAttribute("aria-pressed", String(Boolean(stream)))
-  byId("image-camera").querySelector("span").textContent = stream ? "Stop camera" : "Camera"
+  byId("image-camera").querySelector("span").textContent = stream ? "Stop" : "Camera"
 }
 
 /** What is to be looked at now: of a camera, the picture of this moment as a JPEG. */
