@@ -160,6 +160,9 @@ def test_the_camera_is_looked_through_one_picture_at_a_time(eyes: Open) -> None:
         "old => JSON.stringify(vizcore.state().image.peaks) !== old", arg=str(first).replace(" ", "")
     )
     assert here.state()["image"]["held"] == {"layer": "stem", "channel": 7}
+    for layer in ("block1", "block2", "stem"):  # what is wished meanwhile waits its turn
+        page.get_by_test_id("image-layer").select_option(layer)
+    here.until("s.image.layer === 'stem' && s.image.count === 48")
     assert page.evaluate("most.maps") == 1
     assert page.evaluate("most.project") == 1
     page.get_by_test_id("image-camera").click()
