@@ -57,7 +57,7 @@ def reader(library: Path, run: str) -> RunReader:
 def opened(visit: Open, query: str = ADDRESS) -> Visit:
     here = visit()
     here.page.goto(here.address + query)
-    here.until("s.kept >= 5 && s.shown !== null", 60)
+    here.until("s.kept >= 5 && s.shown !== null && location.search.includes(s.run)", 60)  # the address follows soon
     return here
 
 
