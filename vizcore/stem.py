@@ -64,9 +64,8 @@ class Stem(nn.Module):
             out = F.conv2d(F.pad(g, (reach, after[1], reach, after[0])), self.transposed, stride=steps)
         n, block, colours = len(g), self.block, self.weight.shape[1]
         rows, columns = out.shape[2:]
-        out = (
-            out.float().contiguous()
-        )  # each by itself: PyTorch copies 6 times slower when type and order change at once
+        # One after the other: PyTorch copies 6 times slower when type and order change at once.
+        out = out.float().contiguous()
         pixels = out.view(n, colours, block, block, rows, columns).permute(0, 1, 4, 2, 5, 3).contiguous()
         low = self.padding
         return pixels.view(n, colours, rows * block, columns * block)[:, :, low : low + height, low : low + width]
@@ -76,8 +75,8 @@ def blocks(weight: Tensor, stride: int, block: int) -> Tensor:
     """Weights ``[C * block ** 2, O, T, T]`` of the convolution that gives the gradient by blocks of pixels.
 
     With pixel ``i = block u + r`` (counted from the edge of the padded picture) and output
-    ``j = (block / stride) u + t``,
-    kernel element ``k = i - stride j = r - stride t`` of ``weight`` ``[O, C, K, K']`` connects them.
+    ``j = (block / stride) u + t``, kernel element ``k = i - stride j = r - stride t`` of ``weight``
+    ``[O, C, K, K']`` connects them.
     """
     outputs, colours, *kernel = weight.shape
     reach = (max(kernel) - 1) // stride

@@ -163,17 +163,20 @@ class Worker:
         if self._bench.device == "cuda":
             gc.collect()
             torch.cuda.empty_cache()
-        give_back()
 
     def _let_go(self) -> None:
         """Release the runs that have idled longest when too many hold memory."""
         live = [task for task in self._tasks.values() if task.live]
         idle = sorted((task for task in live if not task.ready), key=lambda task: task.used)
-        for task in idle[: max(len(live) - self._config.live, 0)]:
+        released = idle[: max(len(live) - self._config.live, 0)]
+        for task in released:
             self._guarded(task.release)
-        for run in [run for run, task in self._tasks.items() if task.forgettable]:
+        forgotten = [run for run, task in self._tasks.items() if task.forgettable]
+        for run in forgotten:
             del self._tasks[run]  # whoever asks for it again has it from the file
         self._free()
+        if released or forgotten:  # a run that only pauses wants its memory again at its next step
+            give_back()
 
     # The pipe --------------------------------------------------------------------------------------------------
 
