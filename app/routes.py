@@ -12,7 +12,7 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 
 from app import publish
 from app.guard import FOREVER, Guarded
-from app.looking import Look
+from app.looking import QUESTIONS, Look
 from app.transfers import Fetched, Upload
 from vizcore.errors import VizcoreError
 from vizcore.export import contact_sheet, png_bytes, recipe_of
@@ -186,7 +186,7 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (rf"/export/{_RUN}/{_STEP}\.png", Picture),
     (r"/exports/([A-Za-z0-9_-]{22})", Fetched),
     (r"/open", Upload),
-    (r"/look/(maps|strip|project)", Look),
+    (f"/look/({'|'.join(QUESTIONS)})", Look),
     (rf"/runs/{_RUN}", Run),
     (r"/library", Shelf),
     (rf"/thumbnails/{_RUN}", Thumbnail),

@@ -11,12 +11,14 @@ from engine_helpers import TIMEOUT, in_state, tiny, until
 from PIL import Image
 
 from vizcore.engine import Engine
-from vizcore.engine.looking import packed
+from vizcore.engine.answers import packed
 from vizcore.engine.turns import in_turns
-from vizcore.errors import LayerError, PictureError
+from vizcore.errors import LayerError, PictureError, SpecError
+from vizcore.look import compare, weights
 from vizcore.look.activations import Looker, strip
 from vizcore.look.attribution import METHODS, attribute
 from vizcore.look.display import panes
+from vizcore.look.sanity import cascade
 from vizcore.look.units import Unit
 from vizcore.zoo.load import load
 
@@ -70,6 +72,62 @@ def test_a_run_goes_on_while_a_long_view_is_made_and_it_can_be_given_up(engine: 
     until(lambda: engine.states[run].step > step, "for a step")
     assert engine.project(png(), "digits", "relu2", 3, "ig").result(TIMEOUT)["panes"]
     engine.stop(run).result(TIMEOUT)
+
+
+def test_weights_come_in_blocks_and_filters_are_carried_back(engine: Engine) -> None:
+    network = load("digits")
+    first = engine.kernels("digits", "").result(TIMEOUT)
+    whole = weights.kernels(network, "conv1")
+    assert (first["layer"], first["pictures"], first["whole"]) == ("conv1", True, list(whole.shape))
+    np.testing.assert_allclose(opened(first), whole, atol=1e-3 * first["top"])
+    assert first["top"] == pytest.approx(np.abs(whole).max())
+    assert [tuple(pair[:2]) for pair in first["alike"]] == [pair[:2] for pair in weights.alike(whole)]
+    whole = weights.kernels(network, "conv2")
+    block = engine.kernels("digits", "conv2", first=5, skip=3).result(TIMEOUT)
+    assert (block["pictures"], block["first"], block["skip"]) == (False, 5, 3)
+    np.testing.assert_allclose(opened(block), whole[5:69, 3:67], atol=1e-3 * block["top"])
+    assert block["norms"][0] == pytest.approx(np.linalg.norm(whole[5]), rel=1e-5)
+    far = engine.kernels("digits", "conv2", first=10**6, skip=10**6).result(TIMEOUT)
+    assert opened(far).shape[:2] == (1, 1)
+    for data, seen in ((b"", None), (png(), picture())):
+        told = engine.carry("digits", "conv1", 2, data=data).result(TIMEOUT)
+        wanted = weights.projection(network, "conv1", 2, seen)
+        np.testing.assert_allclose(opened(told)[0], wanted, atol=1e-3 * told["top"])
+    with pytest.raises(LayerError):
+        engine.kernels("digits", "relu2").result(TIMEOUT)
+    with pytest.raises(LayerError):
+        engine.carry("digits", "conv1", 999).result(TIMEOUT)
+
+
+def test_a_column_is_that_of_the_comparison(engine: Engine) -> None:
+    network = load("digits")
+    for depth in compare.DEPTHS:
+        (wanted,) = compare.side_by_side([network], picture(), "deconv", depth)
+        told = engine.column(png(), "digits", "deconv", depth).result(TIMEOUT)
+        assert (told["layer"], told["channel"]) == (wanted.unit.layer, wanted.unit.channel)
+        assert told["score"] == pytest.approx(wanted.attribution.score, rel=1e-4)
+        assert len(told["classes"]) == (5 if depth == "class" else 0)
+    assert told["unit"] == network.card.classes[told["channel"]]
+    (wanted,) = compare.side_by_side([network], picture(), "activations", "middle")
+    told = engine.column(png(), "digits", "activations", "middle").result(TIMEOUT)
+    order = wanted.maps.order()[:16]
+    assert told["order"] == order.tolist()
+    np.testing.assert_allclose(opened(told), wanted.maps.values[order], atol=1e-3 * told["scale"])
+    with pytest.raises(SpecError):
+        engine.column(png(), "digits", "deconv", "deepest").result(TIMEOUT)
+
+
+def test_the_sanity_check_tells_how_far_it_is_and_takes_neurons(engine: Engine) -> None:
+    network, unit = load("digits"), Unit("relu2", 3, 2, 1)
+    job = engine.check(png(), "digits", "relu2", 3, "guided", place=(2, 1))
+    told = job.result(TIMEOUT)
+    wanted = list(cascade(network, picture(), unit, "guided"))
+    assert [point["layer"] for point in told["points"]] == [point.layer for point in wanted]
+    assert [point["absolute"] for point in told["points"]] == pytest.approx([one.absolute for one in wanted], abs=1e-2)
+    whole = engine.project(png(), "digits", "relu2", 3, "guided").result(TIMEOUT)
+    place = engine.project(png(), "digits", "relu2", 3, "guided", place=(2, 1)).result(TIMEOUT)
+    assert place["score"] == pytest.approx(attribute(network, picture(), unit, "guided").score, rel=1e-4, abs=1e-6)
+    assert place["score"] <= whole["score"]
 
 
 def test_what_cannot_be_is_refused(engine: Engine) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from vizcore import spec as specs
 from vizcore.engine import worker_main
 from vizcore.engine.jobs import Job
+from vizcore.engine.looks import Looks
 from vizcore.engine.protocol import ACTIVE, BEGINNING, Config, Event, RunState
 from vizcore.errors import EngineError, from_dict
 from vizcore.params import Value
@@ -40,7 +41,7 @@ Turn = tuple[int, str, Value]  # of a knob: step, name, value
 Refusal = tuple[str, str]  # message and hint: an exception object that is raised again and again would grow
 
 
-class Engine:
+class Engine(Looks):
     """Commands for the one process in which torch runs; safe to use from any thread.
 
     Every command returns a :class:`~concurrent.futures.Future`, whose result or :class:`VizcoreError` comes from
@@ -270,50 +271,6 @@ class Engine:
     def evidence(self, run: str, step: int, channel: int) -> Future[dict[str, Any]]:
         """Top classes and feature maps of a stored picture; raises HistoryError if that was not kept."""
         return self._send("evidence", run=run, step=step, channel=channel)
-
-    def methods(self, model: str, arch: str | None = None) -> Future[list[dict[str, str]]]:
-        """The backward views: name, label, help, paper, and why this network cannot be asked by it, or empty."""
-        return self._send("methods", model=model, arch=arch)
-
-    def maps(self, data: bytes, model: str, layer: str, arch: str | None = None) -> Future[dict[str, Any]]:
-        """What a layer makes of the picture in a file's bytes.
-
-        Returns:
-            values (float16 of ``shape`` [C, h, w], to be multiplied by ``scale``; each stands for ``pool`` by ``pool``
-            positions of the maps, whose ``size`` is [H, W]), peaks [C], classes [[name, probability]], seconds.
-
-        Raises:
-            PictureError: it cannot be read.
-            ModelError, LayerError: no such network or layer, or one without maps.
-        """
-        return self._send("maps", data=data, model=model, arch=arch, layer=layer)
-
-    def strip(self, data: bytes, model: str, arch: str | None = None) -> Future[list[dict[str, Any]]]:
-        """All layers at a glance: the mean magnitude, packed as :meth:`maps`; layer, kind, strongest channel, peak.
-
-        Raises: as :meth:`maps`.
-        """
-        return self._send("strip", data=data, model=model, arch=arch)
-
-    def project(
-        self, data: bytes, model: str, layer: str, channel: int, method: str, arch: str | None = None,
-        share: float = 0.2,
-    ) -> Job[dict[str, Any]]:  # fmt: skip
-        """What in the picture a unit answers to; the runs have their turns meanwhile.
-
-        Args:
-            layer: empty for a class.
-            share: of the pixels that stay in the focus.
-
-        Returns:
-            panes (original, heat, focus, relevance: PNGs), score, seconds, intercepted, note, facts.
-
-        Raises: as :meth:`maps`; LayerError: the method does not support the network or the unit; it says why.
-        """
-        job: Job[dict[str, Any]] = Job()
-        self._send("project", job, data=data, model=model, arch=arch, layer=layer, channel=channel, method=method,
-                   share=share)  # fmt: skip
-        return job
 
     def watch(self, run: str, viewer: str) -> Future[None]:
         """``viewer`` looks at the run: it must not rest, and wakes if it does."""

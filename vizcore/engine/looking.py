@@ -7,22 +7,19 @@ turns like every other piece of work.
 from __future__ import annotations
 
 import hashlib
-import io
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
 
+from vizcore.engine import answers
 from vizcore.engine.turns import in_turns
-from vizcore.engine.works import Works
+from vizcore.engine.works import Work, Works
 from vizcore.errors import VizcoreError
-from vizcore.look import display
 from vizcore.look.activations import Looker, strip
-from vizcore.look.attribution import METHODS, attribute, why_not
+from vizcore.look.attribution import METHODS, why_not
 from vizcore.look.pictures import Picture, read
 from vizcore.look.units import Unit
 from vizcore.zoo.load import Network
@@ -30,8 +27,6 @@ from vizcore.zoo.load import Network
 PICTURES = 3  # decoded pictures that are kept: a page asks for several views of one
 LOOKERS = 3  # layers that are kept ready
 SMALL = 2**17  # bytes of a file that is decoded at once; larger ones in a thread beside the steps
-MOST = 2**18  # values of a layer that are sent
-SIDE = 96  # px of a map at most: a page shows them no larger
 
 WithNetwork = Callable[[int, str, str | None, Callable[[Network], Any]], Any]
 Later = Callable[[int, Callable[[], Any]], None]
@@ -66,7 +61,10 @@ class Looking:
 
     def handlers(self) -> dict[str, Callable[..., Any]]:
         """The commands by name."""
-        return {"methods": self._methods, "maps": self._maps, "strip": self._strip, "project": self._project}
+        return {
+            "methods": self._methods, "maps": self._maps, "strip": self._strip, "project": self._project,
+            "check": self._check, "column": self._column, "kernels": self._kernels, "carry": self._carry,
+        }  # fmt: skip
 
     def _methods(self, number: int, model: str, arch: str | None) -> Any:
         def then(network: Network) -> list[dict[str, str]]:
@@ -80,16 +78,16 @@ class Looking:
     def _maps(self, number: int, data: bytes, model: str, arch: str | None, layer: str) -> Any:
         def then(network: Network, picture: Picture) -> dict[str, Any]:
             seen = self._looker(network, model, arch, layer).look(picture)
-            return {**packed(seen.values), "peaks": _finite(seen.peaks), "classes": [list(one) for one in seen.classes],
-                    "seconds": seen.seconds}  # fmt: skip
+            return {**answers.packed(seen.values), "peaks": answers.finite(seen.peaks),
+                    "classes": [list(one) for one in seen.classes], "seconds": seen.seconds}  # fmt: skip
 
         return self._with_both(number, data, model, arch, then)
 
     def _strip(self, number: int, data: bytes, model: str, arch: str | None) -> Any:
         def then(network: Network, picture: Picture) -> list[dict[str, Any]]:
             return [
-                {**packed(one.mean[None]), "layer": one.layer, "kind": one.kind, "channel": one.channel,
-                 "peak": _finite(np.array(one.peak))}
+                {**answers.packed(one.mean[None]), "layer": one.layer, "kind": one.kind, "channel": one.channel,
+                 "peak": answers.finite(np.array(one.peak))}
                 for one in strip(network, picture)
             ]  # fmt: skip
 
@@ -97,24 +95,53 @@ class Looking:
 
     def _project(
         self, number: int, data: bytes, model: str, arch: str | None, layer: str, channel: int, method: str,
-        share: float,
+        share: float, place: tuple[int, int] | None,
     ) -> Any:  # fmt: skip
-        def then(network: Network, picture: Picture) -> object:
-            def work(pause: Callable[[], None]) -> dict[str, Any]:
-                found = attribute(network, picture, Unit(layer, channel), method, pause=pause)
-                original, heat, focus = display.panes(found.picture, found.values, share)
-                signed = display.relevance(found.values)
-                panes = {"original": original, "heat": heat, "focus": focus, "relevance": signed}
-                return {
-                    "panes": {name: png(pane) for name, pane in panes.items()}, "score": _finite(np.array(found.score)),
-                    "seconds": found.seconds, "intercepted": found.intercepted, "note": found.note,
-                    "facts": dict(found.facts),
-                }  # fmt: skip
+        unit = Unit(layer, channel, *(place or ()))
 
-            self._works.add(number, in_turns(work))
+        def then(network: Network, picture: Picture) -> object:
+            return self._turns(number, lambda pause: answers.projected(network, picture, unit, method, share, pause))
+
+        return self._with_both(number, data, model, arch, then)
+
+    def _check(
+        self, number: int, data: bytes, model: str, arch: str | None, layer: str, channel: int, method: str,
+        place: tuple[int, int] | None,
+    ) -> Any:  # fmt: skip
+        unit, count = Unit(layer, channel, *(place or ())), [0]
+
+        def found(points: int) -> None:
+            count[0] = points
+
+        def then(network: Network, picture: Picture) -> object:
+            work = in_turns(lambda pause: answers.checked(network, picture, unit, method, pause, found))
+            self._works.add(number, _counting(work, count))
             return self._waiting
 
         return self._with_both(number, data, model, arch, then)
+
+    def _column(
+        self, number: int, data: bytes, model: str, arch: str | None, method: str, depth: str, share: float
+    ) -> Any:
+        def then(network: Network, picture: Picture) -> object:
+            return self._turns(number, lambda pause: answers.column(network, picture, method, depth, share, pause))
+
+        return self._with_both(number, data, model, arch, then)
+
+    def _kernels(self, number: int, model: str, arch: str | None, layer: str, first: int, skip: int) -> Any:
+        return self._with_network(number, model, arch, lambda network: answers.kernels(network, layer, first, skip))
+
+    def _carry(self, number: int, model: str, arch: str | None, layer: str, channel: int, data: bytes) -> Any:
+        def then(network: Network, picture: Picture | None = None) -> object:
+            return self._turns(number, lambda _: answers.carried(network, layer, channel, picture))
+
+        if not data:
+            return self._with_network(number, model, arch, then)
+        return self._with_both(number, data, model, arch, then)
+
+    def _turns(self, number: int, work: Callable[[Callable[[], None]], dict[str, Any]]) -> object:
+        self._works.add(number, in_turns(work))
+        return self._waiting
 
     def _looker(self, network: Network, model: str, arch: str | None, layer: str) -> Looker:
         key = model, arch, layer
@@ -164,43 +191,14 @@ class Looking:
         return self._with_network(number, model, arch, lambda network: then(network, picture))
 
 
-def packed(values: display.Values) -> dict[str, Any]:
-    """Maps ``[C, H, W]`` to be sent: ``values`` as float16 of ``shape``, to be multiplied by ``scale``.
-
-    Maps that are larger than a page shows are pooled by ``pool``: of each block the value of the largest magnitude.
-    """
-    values = np.nan_to_num(values.astype(np.float32), posinf=3e38, neginf=-3e38)
-    channels, height, width = values.shape
-    pool = max(1, math.ceil(max(height, width) / SIDE))
-    while channels * math.ceil(height / pool) * math.ceil(width / pool) > MOST and pool < max(height, width):
-        pool += 1
-    small = _pooled(values, pool)
-    scale = float(np.abs(small).max(initial=0)) or 1.0
-    return {
-        "values": (small / scale).astype("<f2").tobytes(), "shape": list(small.shape), "scale": scale,
-        "size": [height, width], "pool": pool,
-    }  # fmt: skip
-
-
-def _pooled(values: display.Values, pool: int) -> display.Values:
-    if pool == 1:
-        return values
-    channels, height, width = values.shape
-    rows, columns = math.ceil(height / pool), math.ceil(width / pool)
-    padded = np.zeros((channels, rows * pool, columns * pool), np.float32)
-    padded[:, :height, :width] = values
-    blocks = padded.reshape(channels, rows, pool, columns, pool)
-    high, low = blocks.max((2, 4)), blocks.min((2, 4))
-    pooled: display.Values = np.where(-low > high, low, high)
-    return pooled
-
-
-def png(picture: Picture) -> bytes:
-    """A picture ``[H, W, 3]`` as a PNG, written quickly."""
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
-
-
-def _finite(values: Any) -> Any:
-    return np.nan_to_num(values).tolist()
+def _counting(work: Work, count: list[int]) -> Work:
+    """``work``, whose progress is what ``count`` holds."""
+    try:
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return end.value
+            yield count[0], 0
+    finally:
+        work.close()

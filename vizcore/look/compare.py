@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,21 +63,25 @@ def strongest(network: Network, picture: Picture, layer: str, size: int | None =
 
 
 def side_by_side(
-    networks: Sequence[Network], picture: Picture, method: str, depth: str = "class", size: int | None = None
-) -> list[Column]:
+    networks: Sequence[Network], picture: Picture, method: str, depth: str = "class", size: int | None = None, *,
+    pause: Callable[[], None] = lambda: None,
+) -> list[Column]:  # fmt: skip
     """What up to four networks say of a picture by one method, each at its own size unless one is given.
 
-    A network that the method does not support has a reason in place of an answer.
+    A network that the method does not support has a reason in place of an answer.  ``pause`` is called before each pass
+    of a method.
 
     Raises:
         SpecError: too many networks, an unknown depth or method.
     """
     if not 1 <= len(networks) <= MOST:
         raise SpecError(f"{len(networks)} networks cannot be compared.", f"Choose 1 to {MOST}.")
-    return [_column(network, picture, method, depth, size) for network in networks]
+    return [_column(network, picture, method, depth, size, pause) for network in networks]
 
 
-def _column(network: Network, picture: Picture, method: str, depth: str, size: int | None) -> Column:
+def _column(
+    network: Network, picture: Picture, method: str, depth: str, size: int | None, pause: Callable[[], None]
+) -> Column:
     unit = None
     try:
         unit = strongest(network, picture, at_depth(network, depth, size), size)
@@ -85,6 +89,6 @@ def _column(network: Network, picture: Picture, method: str, depth: str, size: i
             with torch.no_grad():
                 output = Cut(network.module, [unit.layer])(tensor(network, picture, size=size))[unit.layer][0]
             return Column(network.card.name, unit, Maps(planes(output).float().cpu().numpy(), (), 0.0))
-        return Column(network.card.name, unit, attribution=attribute(network, picture, unit, method, size))
+        return Column(network.card.name, unit, attribution=attribute(network, picture, unit, method, size, pause=pause))
     except LayerError as error:
         return Column(network.card.name, unit, reason=error.message)

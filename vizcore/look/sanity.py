@@ -8,7 +8,7 @@ that explains the network must lose its likeness to the first map; one that only
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,16 +49,16 @@ class Point:
 
 def cascade(
     network: Network, picture: Picture, unit: Unit, method: str, size: int | None = None, *, seed: int = 0,
-    most: int = MOST,
+    most: int = MOST, pause: Callable[[], None] = lambda: None,
 ) -> Iterator[Point]:  # fmt: skip
     """The curve, point by point; the first, before anything is random, is 1.
 
-    The network itself is not touched.
+    The network itself is not touched.  ``pause`` is called before each pass through it.
 
     Raises:
         LayerError, SpecError: as :func:`attribute`, for the network as it is.
     """
-    first = attribute(network, picture, unit, method, size).values
+    first = attribute(network, picture, unit, method, size, pause=pause).values
     yield Point("", 1.0, 1.0)
     own = Network(replace(network.card), copy.deepcopy(network.module))
     parts = dict(own.module.named_modules())
@@ -69,7 +69,7 @@ def cascade(
         _randomise(parts[path], generator)
         if count in stops:
             try:
-                now = attribute(own, picture, unit, method, size).values
+                now = attribute(own, picture, unit, method, size, pause=pause).values
             except LayerError as error:  # relevance that is not conserved with random weights
                 yield Point(path, 0.0, 0.0, error.message)
                 continue
