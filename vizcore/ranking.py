@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +14,12 @@ from vizcore.ascent import score
 from vizcore.errors import HistoryError
 from vizcore.history import RunReader, decode
 from vizcore.layers import Cut
+from vizcore.look.naturals import compare_paths
 from vizcore.rng import stream
 from vizcore.spec import RunSpec
 
 if TYPE_CHECKING:
+    from vizcore.look.pictures import Picture
     from vizcore.zoo.load import Network
 
 Progress = tuple[int, int]
@@ -27,14 +29,23 @@ SHIFT, ZOOM, TURN = 1 / 16, 10.0, 10.0  # of the size; %; degrees
 
 
 def judge(
-    reader: RunReader, network: Network, step: int | None = None
+    reader: RunReader,
+    network: Network,
+    step: int | None = None,
+    naturals: Mapping[int, Sequence[Picture]] | None = None,
 ) -> Generator[Progress, None, list[dict[str, Any]]]:
     """Scores of the pictures of a stored step (default: the newest), one entry per filter.
+
+    Args:
+        naturals: by filter, two or more real pictures that excite it.
 
     Yields (moves done, moves in all), and returns:
         channel, step; activation: the score of the picture as it is; held_out: the mean over 16 moves that no run
         has made (shift by up to 1/16 of the size, zoom by 10 %, turn by 10°), the same for every picture;
-        total_variation: the mean absolute difference between neighbouring values, which are in [0, 1].
+        total_variation: the mean absolute difference between neighbouring values, which are in [0, 1];
+        path_similarity, where there are real pictures of the filter: how alike the picture and they are processed
+        up to the layer, the mean over layers of :class:`vizcore.look.naturals.Likeness` (Geirhos et al. 2024), and
+        path_natural: the same among the real ones.
 
     Raises:
         HistoryError: the step has no pictures.
@@ -43,16 +54,24 @@ def judge(
     frames = reader.frames(at) if at is not None else []
     if not frames:
         raise HistoryError("The run has no pictures there.", "Choose a step that was kept.")
-    images = torch.from_numpy(np.stack([decode(frame) for frame in frames])).permute(0, 3, 1, 2).float() / 255
+    pixels = [decode(frame) for frame in frames]
+    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
     plain, variation = score(reader.spec, network, images), tv(images)
     moved = yield from held_out(reader.spec, network, images)
-    return [
+    rows: list[dict[str, Any]] = [
         {
             "channel": frame.channel, "step": at, "activation": float(plain[row]), "held_out": float(moved[row]),
             "total_variation": float(variation[row]),
         }
         for row, frame in enumerate(frames)
     ]  # fmt: skip
+    for row, frame, picture in zip(rows, frames, pixels, strict=True):
+        real = (naturals or {}).get(frame.channel, ())
+        if len(real) > 1:
+            layers = yield from compare_paths(network, picture, real, reader.spec.layer)
+            row["path_similarity"] = float(np.mean([layer.synthetic for layer in layers]))
+            row["path_natural"] = float(np.mean([layer.natural for layer in layers]))
+    return rows
 
 
 def held_out(spec: RunSpec, network: Network, images: Tensor) -> Generator[Progress, None, Tensor]:

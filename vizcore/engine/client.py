@@ -21,7 +21,7 @@ from typing import Any
 from vizcore import spec as specs
 from vizcore.engine import worker_main
 from vizcore.engine.jobs import Job
-from vizcore.engine.looks import Looks
+from vizcore.engine.patches import Patches
 from vizcore.engine.protocol import ACTIVE, BEGINNING, Config, Event, RunState
 from vizcore.errors import EngineError, from_dict
 from vizcore.params import Value
@@ -41,7 +41,7 @@ Turn = tuple[int, str, Value]  # of a knob: step, name, value
 Refusal = tuple[str, str]  # message and hint: an exception object that is raised again and again would grow
 
 
-class Engine(Looks):
+class Engine(Patches):
     """Commands for the one process in which torch runs; safe to use from any thread.
 
     Every command returns a :class:`~concurrent.futures.Future`, whose result or :class:`VizcoreError` comes from
@@ -227,17 +227,19 @@ class Engine(Looks):
             job.add_done_callback(self._keep_begun)
         return job
 
-    def judge(self, run: str, step: int | None = None) -> Job[list[dict[str, Any]]]:
+    def judge(self, run: str, step: int | None = None, source: str = "", only: str = "") -> Job[list[dict[str, Any]]]:
         """Scores of a stored step (default: the newest) to rank runs by; one entry per filter.
 
         Returns:
-            channel, step, activation, held_out, total_variation: see :func:`vizcore.ranking.judge`.
+            channel, step, activation, held_out, total_variation: see :func:`vizcore.ranking.judge`; with ``source``
+            (real pictures that were looked through, see :meth:`scan`) path_similarity and path_natural, too.
 
         Raises:
             HistoryError: no such run, or no pictures of that step.
+            PictureError: the real pictures are not there.
         """
         job: Job[list[dict[str, Any]]] = Job()
-        self._send("judge", job, run=run, step=step)
+        self._send("judge", job, run=run, step=step, source=source, only=only)
         return job
 
     def resume_run(self, run: str, *, keep: bool = False) -> Future[int]:

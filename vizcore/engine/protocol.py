@@ -28,6 +28,22 @@ Event = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
+class Place:
+    """Which pictures, seen by which layer.
+
+    Args:
+        source: folder or zip.
+        only: text in the names of the pictures; empty for all.
+    """
+
+    model: str
+    arch: str | None
+    layer: str
+    source: str
+    only: str = ""
+
+
+@dataclass(frozen=True)
 class RunState:
     """The newest that is known of a run.
 

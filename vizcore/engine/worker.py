@@ -21,12 +21,15 @@ from vizcore.engine.devices import choose, set_threads
 from vizcore.engine.failures import explain, logger
 from vizcore.engine.looking import Looking
 from vizcore.engine.networks import Networks
-from vizcore.engine.protocol import BEGINNING, Config, Event, RunState
+from vizcore.engine.patching import Patching
+from vizcore.engine.protocol import BEGINNING, Config, Event, Place, RunState
 from vizcore.engine.scheduler import Scheduler
 from vizcore.engine.task import Bench, Task
 from vizcore.engine.works import Work, Works
 from vizcore.errors import EngineError, HistoryError, VizcoreError
 from vizcore.history import RunReader, decode
+from vizcore.history.codec import Pixels
+from vizcore.look.pictures import Picture
 from vizcore.memory import give_back
 from vizcore.params import Value
 from vizcore.replay import Branch
@@ -58,10 +61,11 @@ class Worker:
         self._begin = begin
         self._tasks: dict[str, Task] = {}
         self._works = Works(self._send)
-        self._looking = Looking(
+        beside = (
             self._with_network, self._works, lambda number, job: self._inbox.put((number, job)),
             lambda error: explain(error, self._bench.log), LATER,
         )  # fmt: skip
+        self._looking, self._patching = Looking(*beside), Patching(*beside)
         self._scheduler = Scheduler()
         self._closing = False
         self._warm = False
@@ -244,7 +248,9 @@ class Worker:
             "cancel": self._cancel,
             "watch": self._watch,
             "unwatch": self._unwatch,
+            "natural": self._natural,
             **self._looking.handlers(),
+            **self._patching.handlers(),
         }
 
     def _with_network(
@@ -417,8 +423,16 @@ class Worker:
 
         return self._with_network(number, wanted.model, wanted.arch, then)
 
-    def _judge(self, number: int, run: str, step: int | None) -> Any:
-        return self._work(number, run, lambda reader, network: ranking.judge(reader, network, step))
+    def _judge(self, number: int, run: str, step: int | None, source: str, only: str) -> Any:
+        def judge(real: dict[int, list[Picture]] | None = None) -> Any:
+            return self._work(number, run, lambda reader, network: ranking.judge(reader, network, step, real))
+
+        if not source:
+            return judge()
+        with self._bench.library.open(run) as reader:
+            spec = reader.spec
+        place = Place(spec.model, spec.arch, spec.layer, source, only)
+        return self._patching.with_naturals(number, place, spec.channels, judge)
 
     def _recompute(self, number: int, run: str, step: int, last: int | None) -> Any:
         def begin(reader: RunReader, network: Network) -> Work:
@@ -475,14 +489,21 @@ class Worker:
         task = self._task(run)
         return self._with_live(number, task, lambda: task.knob(name, value))
 
-    def _evidence(self, number: int, run: str, step: int, channel: int) -> Any:
+    def _stored(self, run: str, step: int, channel: int) -> tuple[RunSpec, Pixels]:
         if run in self._tasks:
             self._tasks[run].flush()
         with self._bench.library.open(run) as reader:
             spec, stored = reader.spec, reader.frame(step, channel)
         if stored is None:
             raise HistoryError(f"The picture of step {step} was not kept.", "Choose a step that the slider shows.")
-        image = decode(stored)
+        return spec, decode(stored)
+
+    def _natural(self, number: int, run: str, step: int, channel: int, source: str, only: str) -> Any:
+        spec, image = self._stored(run, step, channel)
+        return self._patching.compare(number, image, Place(spec.model, spec.arch, spec.layer, source, only), channel)
+
+    def _evidence(self, number: int, run: str, step: int, channel: int) -> Any:
+        spec, image = self._stored(run, step, channel)
         return self._with_network(
             number, spec.model, spec.arch, lambda network: evidence.of(network, image, spec.layer, channel)
         )

@@ -28,11 +28,13 @@ class Collection:
         source: the folder or the zip.
         names: paths inside it, with slashes; the index of a name is the picture's number.
         fingerprint: sha256 of the names, sizes and times (or checksums): another one means other data.
+        only: the text that the names were chosen by; empty for all.
     """
 
     source: Path
     names: tuple[str, ...]
     fingerprint: str
+    only: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -51,6 +53,16 @@ class Collection:
         """Picture number ``index``: uint8 ``[H, W, 3]``; raises :class:`PictureError` as :func:`pictures.read`."""
         if self._archive is None:
             return pictures.read(self.source / self.names[index])
+        return pictures.read(self.data(index))
+
+    def data(self, index: int) -> bytes:
+        """The file of picture number ``index`` as it is, at most :data:`pictures.MAX_BYTES` and one byte of it.
+
+        Raises:
+            PictureError: it is gone, or cannot be unpacked.
+        """
+        if self._archive is None:
+            return pictures.load(self.source / self.names[index])
         return _member(self._archive, self.names[index])
 
     def load(self, order: Sequence[int], size: int, channels: int) -> Iterator[tuple[int, Picture | PictureError]]:
@@ -108,7 +120,7 @@ def collect(source: str | Path, only: str = "") -> Collection:
             f"There are no pictures in this {kind}{named}.", "Give one with PNG, JPEG or WebP files in it."
         )
     digest = hashlib.sha256("\n".join(f"{name}\t{mark}" for name, mark in found.items()).encode("utf-8", "replace"))
-    return Collection(path, tuple(found), digest.hexdigest())
+    return Collection(path, tuple(found), digest.hexdigest(), only)
 
 
 def _folder(root: Path) -> dict[str, str]:
@@ -131,10 +143,9 @@ def _zip(path: Path) -> dict[str, str]:
         }
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> Picture:
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         with archive.open(name) as stream:  # what a zip says of its members' sizes need not be true
-            data = stream.read(pictures.MAX_BYTES + 1)
+            return stream.read(pictures.MAX_BYTES + 1)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         raise PictureError("The picture cannot be unpacked.", "Make the zip again, without a password.") from None
-    return pictures.read(data)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from vizcore.layers import Cut, list_in_order
 from vizcore.look.pictures import Picture, fit
-from vizcore.look.ranks import spearman
+from vizcore.look.ranks import centred
 from vizcore.look.tally import Record
 from vizcore.look.units import Unit, normalised, scorer
 from vizcore.zoo.load import Network
@@ -32,12 +33,19 @@ def relative(network: Network, picture: Picture, unit: Unit, record: Record) -> 
     return _score(network, unit, picture) / highest if highest > 0 else None
 
 
-def held_out(network: Network, picture: Picture, unit: Unit, seed: int = 0) -> dict[str, float]:
+def held_out(
+    network: Network, picture: Picture, unit: Unit, seed: int = 0, pause: Callable[[], None] = lambda: None
+) -> dict[str, float]:
     """The activation under transforms that no ascent has seen, as a share of the activation without; by their names.
 
     Shifts by 8 px, rotations by 10°, scales 0.9 and 1.1, JPEG of quality 75, noise of 0.05 and blur of 1 px; where a
-    transform has several forms, their mean.  Empty where the unit is off.
+    transform has several forms, their mean.  Empty where the unit is off.  ``pause`` is called before each pass.
     """
+
+    def moved(form: Callable[[Picture], Picture]) -> float:
+        pause()
+        return _score(network, unit, form(picture))
+
     plain = _score(network, unit, picture)
     if plain <= 0:
         return {}
@@ -50,10 +58,7 @@ def held_out(network: Network, picture: Picture, unit: Unit, seed: int = 0) -> d
         "noise 0.05": [lambda p: (p + noise).clip(0, 255).round().astype(np.uint8)],
         "blur 1 px": [lambda p: _filtered(p, ImageFilter.GaussianBlur(1))],
     }
-    return {
-        name: sum(_score(network, unit, form(picture)) for form in several) / len(several) / plain
-        for name, several in forms.items()
-    }
+    return {name: sum(moved(form) for form in several) / len(several) / plain for name, several in forms.items()}
 
 
 @dataclass(frozen=True)
@@ -80,18 +85,35 @@ def path_similarity(
         until: the unit's layer; the whole network if not given.
         most: evenly chosen layers, at most.
     """
+    work = compare_paths(network, synthetic, naturals, until, most)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: list[Likeness] = end.value
+            return found
+
+
+def compare_paths(
+    network: Network, synthetic: Picture, naturals: Sequence[Picture], until: str = "", most: int = LAYERS
+) -> Generator[tuple[int, int], None, list[Likeness]]:
+    """:func:`path_similarity` picture by picture; yields (pictures done, pictures in all)."""
     size = network.card.size
     layers = [layer for layer in list_in_order(network, size, until) if layer.kind in ("conv", "linear")]
     chosen = [layers[i].path for i in np.unique(np.linspace(0, len(layers) - 1, min(most, len(layers))).astype(int))]
-    fitted = np.stack([fit(picture, size, network.card.channels) for picture in (synthetic, *naturals)])
-    with torch.no_grad():
-        seen = Cut(network.module, chosen)(normalised(network, fitted))
+    cut = Cut(network.module, chosen)
+    rows: dict[str, list[NDArray[np.float64]]] = {path: [] for path in chosen}
+    for number, picture in enumerate((synthetic, *naturals), 1):
+        with torch.no_grad():
+            seen = cut(normalised(network, fit(picture, size, network.card.channels)[None]))
+        for path in chosen:
+            flat = seen[path][0].flatten().float().cpu().numpy()
+            rows[path].append(centred(flat[:: max(1, -(-flat.size // _VALUES))]))
+        yield number, len(naturals) + 1
     result = []
-    for path in chosen:
-        flat = seen[path].float().cpu().flatten(1).numpy()
-        flat = flat[:, :: -(-flat.shape[1] // _VALUES)]
-        own = [spearman(flat[0], other) for other in flat[1:]]
-        real = [spearman(a, b) for a, b in combinations(flat[1:], 2)]
+    for path, (first, *others) in rows.items():
+        own = [float(first @ other) for other in others]
+        real = [float(a @ b) for a, b in combinations(others, 2)]
         result.append(Likeness(path, float(np.mean(own)), float(np.mean(real)) if real else 1.0))
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +44,17 @@ class Patch:
     intercepted: int | None = None
 
 
-def patches(tally: Tally, channel: int, rule: deconvnet.Rule | None = "deconv", places: int = TOP) -> list[Patch]:
+def patches(
+    tally: Tally,
+    channel: int,
+    rule: deconvnet.Rule | None = "deconv",
+    places: int = TOP,
+    pause: Callable[[], None] | None = None,
+) -> list[Patch]:
     """The most exciting patches of a channel, each with its projection by ``rule`` (none if None).
+
+    Args:
+        pause: called before each picture goes through the network, one by one; without it all go at once.
 
     Raises:
         LayerError: there is no such channel.
@@ -69,10 +79,16 @@ def patches(tally: Tally, channel: int, rule: deconvnet.Rule | None = "deconv", 
     now: list[float | None] = [None] * len(found)
     calls = None
     if rule is not None and not deconvnet.why_not(network.module, rule):
-        z = normalised(network, np.stack([fitted for _, _, fitted in found]))
-        projection = deconvnet.project(network, formatted(z), Unit(path, channel), rule)
-        signals, now = list(projection.values.cpu().numpy()), projection.activation.tolist()
-        calls = projection.intercepted
+        signals, now = [], []
+        step = 1 if pause else len(found)
+        for start in range(0, len(found), step):
+            if pause:
+                pause()
+            z = normalised(network, np.stack([fitted for _, _, fitted in found[start : start + step]]))
+            projection = deconvnet.project(network, formatted(z), Unit(path, channel), rule)
+            signals += list(projection.values.cpu().numpy())
+            now += projection.activation.tolist()
+            calls = projection.intercepted
     views = find_views(network, path, tally.size)[channel]
     result = []
     for (place, index, fitted), signal, value in zip(found, signals, now, strict=True):

@@ -39,7 +39,7 @@ def read(source: str | Path | bytes) -> Picture:
     Raises:
         PictureError: it is empty, of another format, damaged, incomplete, or above 25 megapixels.
     """
-    data = source if isinstance(source, bytes) else _bytes(Path(source))
+    data = source if isinstance(source, bytes) else load(Path(source))
     if not data:
         raise PictureError("The picture is empty (0 bytes).", "Choose another file.")
     if len(data) > MAX_BYTES:
@@ -49,7 +49,8 @@ def read(source: str | Path | bytes) -> Picture:
         return _decode(data)
 
 
-def _bytes(path: Path) -> bytes:
+def load(path: Path) -> bytes:
+    """The bytes of a picture's file, at most :data:`MAX_BYTES` and one of them; raises :class:`PictureError`."""
     try:
         if path.is_dir():
             raise PictureError("This is a folder, not a picture.", "Give a PNG, JPEG or WebP file.")

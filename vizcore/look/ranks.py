@@ -18,7 +18,12 @@ def ranks(values: NDArray[Any]) -> NDArray[np.float64]:
 
 def spearman(a: NDArray[Any], b: NDArray[Any]) -> float:
     """Spearman's rank correlation of two arrays with equally many values; 0 if one of them is constant."""
-    x, y = ranks(a.reshape(-1)), ranks(b.reshape(-1))
-    x, y = x - x.mean(), y - y.mean()
-    scale = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / scale if scale else 0.0
+    return float(centred(a) @ centred(b))
+
+
+def centred(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Ranks about their mean, of length 1 (0 for constant values): the product of two is Spearman's correlation."""
+    found = ranks(values.reshape(-1))
+    found -= found.mean()
+    length = float(np.sqrt(found @ found))
+    return found / length if length else found

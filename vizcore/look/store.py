@@ -8,6 +8,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _FORM = 1  # of the file; another one is not read
 _PLAIN = ("low", "high", "total", "done", "skipped", "broken")
+_ABOUT = "about"  # what a record is of, beside it in its file
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def folder() -> Path:
@@ -38,12 +41,25 @@ def key(card: Card, layer: str, size: int, fingerprint: str) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
-def save(name: str, record: Record) -> None:
-    """Write a record, whole or not at all; a disk that refuses only costs the cache."""
+def about(card: Card, layer: str, size: int, source: Path, only: str, pictures: int) -> dict[str, Any]:
+    """What a record is of, for people and to find it by: model, weights, layer, size, source, only, pictures."""
+    return {
+        "model": card.name, "weights": card.weights_hash or card.name, "layer": layer, "size": size,
+        "source": str(source.absolute()), "only": only, "pictures": pictures,
+    }  # fmt: skip
+
+
+def save(name: str, record: Record, of: Mapping[str, Any] | None = None) -> None:
+    """Write a record, whole or not at all; a disk that refuses only costs the cache.
+
+    Args:
+        of: what it is of (:func:`about`).
+    """
     arrays: dict[str, Any] = {name: value for name, value in vars(record).items() if isinstance(value, np.ndarray)}
     plain = json.dumps({name: getattr(record, name) for name in _PLAIN})
     stream = io.BytesIO()
     arrays["plain"] = np.frombuffer(plain.encode(), np.uint8)
+    arrays[_ABOUT] = np.frombuffer(json.dumps({**(of or {}), "done": record.done}).encode(), np.uint8)
     np.savez(stream, **arrays)
     with contextlib.suppress(OSError, ExportError):
         folder().mkdir(parents=True, exist_ok=True)
@@ -66,6 +82,32 @@ def load(name: str, channels: int, classes: int) -> Record | None:
             for field, value in json.loads(data["plain"].tobytes()).items():
                 if field in _PLAIN:
                     setattr(blank, field, value)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except _DAMAGED:
         return None
     return blank
+
+
+def known(card: Card | None = None, layer: str = "", most: int = 12) -> list[dict[str, Any]]:
+    """What there are records of (:func:`about`, and ``done``), the newest first, one for each set of pictures.
+
+    Args:
+        card, layer: only of this network's layer.
+    """
+    try:
+        files = sorted(folder().glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError:
+        return []
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in files:
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                one = json.loads(data[_ABOUT].tobytes())
+            place = one["source"], one["only"]
+            wanted = card is None or (one["weights"], one["layer"]) == (card.weights_hash or card.name, layer)
+        except (*_DAMAGED, TypeError):
+            continue
+        if wanted and place not in found:
+            found[place] = one
+            if len(found) == most:
+                break
+    return list(found.values())

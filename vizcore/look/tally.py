@@ -8,7 +8,7 @@ off, and how it tells classes apart.  Memory does not grow with the number of pi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vizcore.arithmetic import like
-from vizcore.errors import PictureError
+from vizcore.errors import LayerError, PictureError
 from vizcore.layers import Cut, find_layer
 from vizcore.look import store
 from vizcore.look.collections import Collection
@@ -75,6 +75,11 @@ class Record:
             np.zeros(shape, np.int16), np.zeros(channels), np.zeros(channels, np.int64),
             np.zeros((channels, BINS), np.int64), np.zeros((classes, channels)), np.zeros(classes, np.int64),
         )  # fmt: skip
+
+    def check(self, channel: int) -> None:
+        """Raise :class:`LayerError` if there is no such channel."""
+        if not 0 <= channel < len(self.values):
+            raise LayerError(f"There is no filter {channel}.", f"Choose filters from 0 to {len(self.values) - 1}.")
 
     @property
     def dead(self) -> NDArray[np.bool_]:
@@ -138,6 +143,9 @@ class Tally:
         self.classes = tuple(sorted(set(collection.labels)))
         self.order = np.random.default_rng(0).permutation(len(collection))
         self._key = store.key(network.card, layer, self.size, collection.fingerprint) if keep else ""
+        self._about = store.about(
+            network.card, layer, self.size, collection.source, collection.only, len(collection)
+        )  # fmt: skip
         known = store.load(self._key, self.layer.channels, len(self.classes)) if keep else None
         self.record: Record = known or Record.empty(self.layer.channels, len(self.classes))
         self._labels = np.array([self.classes.index(label) for label in collection.labels])
@@ -149,7 +157,7 @@ class Tally:
         """Whether all pictures were seen."""
         return self.record.done >= len(self.collection)
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Generator[Progress, None, None]:
         """Goes on from where the record is; yields after each batch.
 
         Raises:
@@ -177,11 +185,11 @@ class Tally:
                     record.done = count
                     yield Progress(count, len(self.order), record.skipped)
                     if self._key and time.monotonic() - saved > SAVE_EVERY:
-                        store.save(self._key, record)
+                        store.save(self._key, record, self._about)
                         saved = time.monotonic()
         finally:
             if self._key and record.done:
-                store.save(self._key, record)
+                store.save(self._key, record, self._about)
         if record.skipped == len(self.collection):
             raise PictureError("Not one of the pictures can be read.", "Give a folder with PNG, JPEG or WebP files.")
 
