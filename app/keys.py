@@ -72,6 +72,8 @@ KEYS: tuple[Key, ...] = (
     Key(("{",), "previousLayer", "Previous layer", "Image", local=True, page="image"),
     Key(("}",), "nextLayer", "Next layer", "Image", local=True, page="image"),
     Key(("c",), "camera", "Camera on or off", "Image", local=True, page="image"),
+    Key(("{",), "previousLayer", "Previous layer", "Weights", local=True, page="weights"),
+    Key(("}",), "nextLayer", "Next layer", "Weights", local=True, page="weights"),
     Key(("Delete",), "remove", "Throw the chosen run into the trash", "Library", local=True, page="library"),
     Key(("e",), "png", "Save the shown picture with its recipe", "Page", local=True),
     Key(("s",), "link", "Copy the link to this page", "Page", local=True, page=""),

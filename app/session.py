@@ -22,7 +22,7 @@ from app.models import Ask, Frame, texts
 from app.pages import PAGES
 from app.pages.ascent import Ascent
 from app.pages.page import Page
-from app.permalink import Place, pairs
+from app.permalink import Address, Place, pairs
 from app.sweeps import axes
 from vizcore.export import Recipe
 
@@ -107,6 +107,11 @@ class Session:
             HistoryError: unknown or damaged.
         """
         self.ascent.open(place)
+        self._lead("ascent")
+
+    def show_run_of(self, address: Address) -> None:
+        """Begin a run of what an address names, on the page Ascent."""
+        self.ascent.aim(address)
         self._lead("ascent")
 
     def repeat(self, recipe: Recipe) -> None:

@@ -6,5 +6,6 @@ from app.pages.ascent import Ascent
 from app.pages.image import ImagePage
 from app.pages.library import LibraryPage
 from app.pages.page import Page
+from app.pages.weights import WeightsPage
 
-PAGES: dict[str, type[Page]] = {page.name: page for page in (Ascent, ImagePage, LibraryPage)}
+PAGES: dict[str, type[Page]] = {page.name: page for page in (Ascent, ImagePage, WeightsPage, LibraryPage)}

@@ -266,6 +266,14 @@ class Ascent(Page):
         self._place = Address(run=place.run, step=place.step, filter=place.filter)
         self.pilot.open(place.run)
 
+    def aim(self, address: Address) -> None:
+        """Begin a run of what an address names, at once or as soon as the page is seen for the first time."""
+        if self._started:
+            self._place = address
+            self.pilot.begin_address(address)
+        else:
+            self.address = address
+
     def look_again(self) -> None:
         """The run file has other pictures, perhaps those of an ancestor."""
         self._version = None

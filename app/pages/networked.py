@@ -11,6 +11,7 @@ from bokeh.model import DataModel
 
 from app import notices, publish, target
 from app.intents import words
+from app.pages.ascent import model_groups
 from app.pages.page import Page
 from app.pending import Pending
 from vizcore.errors import VizcoreError
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class NetworkState(DataModel):
-    """What such a page says, as JSON: ``models`` to choose from, the ``network`` that is looked into, ``busy``: what is
-    waited for."""
+    """What such a page says, as JSON: ``models`` to choose from, under headings, the ``network`` that is looked into,
+    ``busy``: what is waited for."""
 
     models = String(default="")
     network = String(default="")
@@ -61,8 +62,10 @@ class NetworkPage(Page):
     def _take_models(self, models: list[dict[str, Any]]) -> None:
         self._known = [entry["name"] for entry in models]
         own = self.hub.default_model()
-        here = [entry["name"] for entry in models if entry["on_disk"]]
-        publish.put(self.state, "models", list(dict.fromkeys([own, *here])))
+        groups = model_groups(models)
+        if own not in self._known:  # a weights file
+            groups = {"Of this server": [own], **groups}
+        publish.put(self.state, "models", groups)
         self.choose(self._wanted)
 
     def choose(self, model: str) -> None:

@@ -80,6 +80,51 @@ export function paint(all, mode, shared) {
   return image
 }
 
+/** Weights {values, shape [O, I, h, w], scale} with their numbers: {data, outputs, inputs, height, width}. */
+export function weights(told) {
+  const [outputs, inputs, height, width] = told.shape
+  return { data: Float32Array.from(new Uint16Array(told.values), (bits) => HALVES[bits] * told.scale), outputs, inputs, height, width }
+}
+
+/** One filter of three colours: grey is 0; or the mean over its inputs from blue over black to orange. `reach` is the brightest. */
+export function kernel(all, index, reach, coloured) {
+  const { data, inputs, height, width } = all
+  const image = new ImageData(width, height)
+  const pixels = new Uint32Array(image.data.buffer)
+  const area = height * width
+  const from = index * inputs * area
+  for (let k = 0; k < area; k++) {
+    if (coloured && inputs === 3) {
+      for (let c = 0; c < 3; c++) image.data[4 * k + c] = Math.round((data[from + c * area + k] / reach / 2 + 0.5) * 255) // clamped
+      image.data[4 * k + 3] = 255
+    } else {
+      let sum = 0
+      for (let c = 0; c < inputs; c++) sum += data[from + c * area + k]
+      pixels[k] = signed(sum / inputs, reach)
+    }
+  }
+  return image
+}
+
+const signed = (value, reach) => RAMPS.diverging[Math.max(0, Math.min(255, Math.floor((value / reach / 2 + 0.5) * 255 + 0.5)))]
+
+/** Filters by inputs, a cell for each pair with a gap of one pixel between (none for single numbers). */
+export function matrix(all, reaches) {
+  const { data, outputs, inputs, height, width } = all
+  const gap = height * width > 1 ? 1 : 0
+  const image = new ImageData(inputs * (width + gap) - gap, outputs * (height + gap) - gap)
+  const pixels = new Uint32Array(image.data.buffer)
+  let at = 0
+  for (let o = 0; o < outputs; o++)
+    for (let i = 0; i < inputs; i++)
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++) pixels[(o * (height + gap) + y) * image.width + i * (width + gap) + x] = signed(data[at++], reaches[o])
+  return image
+}
+
+/** The diverging colours, from the left to the right. */
+export const legend = () => new ImageData(new Uint8ClampedArray(RAMPS.diverging.buffer.slice(0)), 256, 1)
+
 /** A canvas that holds the picture, to be drawn from. */
 export function sheet(image) {
   const canvas = new OffscreenCanvas(image.width, image.height)

@@ -5,7 +5,8 @@ import * as frame from "./frame.js"
 import * as grid from "./grid.js"
 import * as notices from "./notices.js"
 import * as source from "./source.js"
-import { MODES, maps as decode, paint, sheet, unpack } from "./colours.js"
+import { MODES, maps as decode, paint, sheet } from "./colours.js"
+import { choose, complain, offer, post } from "./look.js"
 import { byId, element, number, write } from "./text.js"
 
 const LIVE_STRIP = 1000 // ms between two strips of a camera
@@ -37,10 +38,8 @@ export function start(send) {
   byId("image-shared").checked = wish.shared
   byId("image-sort").value = wish.sort
   grid.start((channel) => hold({ layer: wish.layer, channel }))
-  source.start(() => {
-    if (!seen_ && !network) return
-    void lookNow()
-  })
+  source.start()
+  source.listen(() => void lookNow())
   byId("image-model").addEventListener("change", () => ask({ do: "network", model: byId("image-model").value }))
   byId("image-layer").addEventListener("change", () => chooseLayer(byId("image-layer").value))
   byId("image-layer-previous").addEventListener("click", () => step(-1))
@@ -63,7 +62,7 @@ export function take(name, text) {
   if (!text) return name === "busy" && write(byId("image-busy"), "")
   const told = JSON.parse(text)
   if (name === "busy") write(byId("image-busy"), `${told} …`)
-  if (name === "models") listModels(told)
+  if (name === "models") offer(byId("image-model"), told, network?.model)
   if (name === "network") enter(told)
 }
 
@@ -83,17 +82,11 @@ export function bring(file) {
 
 // -- networks and layers
 
-function listModels(names) {
-  byId("image-model").replaceChildren(...names.map((name) => element("option", { value: name }, name)))
-  if (network) byId("image-model").value = network.model
-}
-
 function enter(told) {
   const same = network?.model === told.model
   network = told
   const select = byId("image-model")
-  if (![...select.options].some((option) => option.value === told.model)) select.append(element("option", { value: told.model }, told.model))
-  select.value = told.model
+  choose(select, told.model)
   select.title = told.title
   if (same) return
   const wanted = asked.get("layer")
@@ -129,10 +122,9 @@ function heldOf(text) {
 
 function chooseLayer(path) {
   const select = byId("image-layer")
-  if (![...select.options].some((option) => option.value === path)) select.append(element("option", { value: path }, path))
+  choose(select, path)
   wish.layer = path
   if (wish.held?.layer) wish.held = null
-  select.value = path
   markStrip()
   frame.place()
   void lookNow()
@@ -145,17 +137,6 @@ function step(by) {
 }
 
 // -- the two questions
-
-async function post(what, fields, blob, signal) {
-  const answer = await fetch(`look/${what}?${new URLSearchParams({ model: network.model, ...fields })}`, { method: "POST", body: blob, signal, headers: { "Content-Type": "application/octet-stream" } })
-  if (answer.ok && answer.headers.get("Content-Type") !== "application/json") return unpack(await answer.arrayBuffer())
-  if (answer.ok) throw Object.assign(new Error(), await answer.json())
-  if (answer.status === 413) throw Object.assign(new Error(), { kind: "PictureError", message: "The picture is too large a file.", hint: "Choose one of at most 32 MiB." })
-  throw Object.assign(new Error(), { message: "The server did not take the picture.", hint: answer.statusText })
-}
-
-const complain = (id, error, again) =>
-  notices.show({ id, kind: "error", message: error.kind || error.hint !== undefined ? error.message : "The server does not answer.", hint: error.hint ?? "Check the connection; the last view stays.", action: again ? { label: "Try again" } : null }, again)
 
 let looking = false
 let more = false
@@ -183,7 +164,7 @@ async function lookOnce() {
   const { layer } = wish
   try {
     if (!source.live()) byId("image-centre").classList.add("waiting")
-    const told = await post("maps", { layer }, picture.blob)
+    const told = await post("maps", { model, layer }, picture.blob)
     source.accepted(picture)
     if (picture.kind !== "camera") notices.remove("image")
     if (network.model === model && wish.layer === layer) showMaps(told, { model, layer, source: picture })
@@ -209,7 +190,7 @@ async function lookStrip(picture) {
   const due = picture.kind === "camera" ? performance.now() - stripAt > LIVE_STRIP : striped?.blob !== picture.blob || striped.key !== key
   if (!due || more) return
   const { model } = network
-  const told = await post("strip", {}, picture.blob)
+  const told = await post("strip", { model }, picture.blob)
   if (network.model !== model) return
   striped = { key, blob: picture.blob }
   stripAt = performance.now()
@@ -239,7 +220,7 @@ async function lookBack() {
     tellBack("computing …")
   }
   try {
-    const told = await post("project", wanted, picture.blob, mine.signal)
+    const told = await post("project", { model: network.model, ...wanted }, picture.blob, mine.signal)
     if (mine.signal.aborted) return
     showBack(told, { ...wanted, model: network.model, source: picture })
   } catch (error) {

@@ -13,8 +13,9 @@ import * as notices from "./notices.js"
 import * as popover from "./popover.js"
 import { connection } from "./status.js"
 import { byId } from "./text.js"
+import * as weights from "./weights.js"
 
-const pages = { ascent, image, library }
+const pages = { ascent, image, weights, library }
 const actions = { link: share, theme: () => toggleTheme(ask), help: keys.help } // of every page
 let models = null
 let count = 0
@@ -84,5 +85,5 @@ window.vizcore = {
   open: library.open,
   ask,
   /** What is shown, for tests and the curious. */
-  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state() }),
+  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state(), weights: weights.state() }),
 }

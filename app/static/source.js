@@ -6,13 +6,17 @@ import { byId } from "./text.js"
 const SIDE = 320 // px of a camera's picture that is sent: networks take 28 to 300
 const QUALITY = 0.9
 
-let changed = () => {}
+const listeners = []
 let now = null // {kind, name, blob}
 let good = null // the last one that could be read
 let stream = null
 
-export function start(listener) {
-  changed = listener
+/** Calls `listener` when there is another picture: every page looks at the same one. */
+export const listen = (listener) => listeners.push(listener)
+
+const changed = () => listeners.forEach((listener) => listener())
+
+export function start() {
   const field = byId("image-file")
   byId("image-open").addEventListener("click", () => field.click())
   field.addEventListener("change", () => {

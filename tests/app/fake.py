@@ -25,11 +25,11 @@ from vizcore.sweep import plan
 from vizcore.zoo.card import Card, to_dict
 
 LAYERS = [
-    {"path": "stem", "kind": "Sequential", "channels": 48, "height": 32, "width": 32, "receptive_field": 5},
-    {"path": "block1", "kind": "Sequential", "channels": 64, "height": 16, "width": 16, "receptive_field": 17},
-    {"path": "block2", "kind": "Sequential", "channels": 128, "height": 8, "width": 8, "receptive_field": 45},
-    {"path": "block3", "kind": "Sequential", "channels": 256, "height": 4, "width": 4, "receptive_field": 93},
-    {"path": "fc", "kind": "Linear", "channels": 10, "height": 1, "width": 1, "receptive_field": 64},
+    {"path": "stem", "kind": "conv", "channels": 48, "height": 32, "width": 32, "receptive_field": 5},
+    {"path": "block1", "kind": "block", "channels": 64, "height": 16, "width": 16, "receptive_field": 17},
+    {"path": "block2", "kind": "conv", "channels": 128, "height": 8, "width": 8, "receptive_field": 45},
+    {"path": "block3", "kind": "conv", "channels": 256, "height": 4, "width": 4, "receptive_field": 93},
+    {"path": "fc", "kind": "linear", "channels": 10, "height": 1, "width": 1, "receptive_field": 64},
 ]
 CLASSES = (
     "tench", "English springer", "cassette player", "chain saw", "church",

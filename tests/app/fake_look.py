@@ -127,6 +127,7 @@ class FakeLooking:
                 **_halves(block), "layer": layer or "stem", "pictures": pictures, "whole": list(values.shape),
                 "first": first_, "skip": skip_, "top": float(np.abs(values).max()), "pairs": 1,
                 "norms": np.linalg.norm(block.reshape(len(block), -1), axis=1).tolist(), "alike": [[2, 3, -0.97]],
+                "block": [64, min(64, values.shape[1])],
             }  # fmt: skip
 
         return self._answer("kernels", act, model, layer, first, skip)

@@ -23,7 +23,7 @@ def test_nothing_is_asked_before_the_page_is_seen(visit: Make) -> None:
     here.ask("page", name="image")
     here.go()
     assert told(here, "network")["model"] == "imagenette-robust"
-    assert told(here, "models") == ["imagenette-robust", "digits"]  # resnet18 would have to be fetched
+    assert told(here, "models") == {"Bundled": ["imagenette-robust", "digits"], "Fetched when chosen": ["resnet18"]}
 
 
 def test_the_address_names_the_network(visit: Make) -> None:

@@ -65,7 +65,8 @@ def test_an_address_of_no_page_says_so_and_shows_the_first(visit: Make, name: st
     here = visit(f"page={name}").arrive().go()
     assert here.session.here == "ascent"
     assert here.told("notice")["message"].startswith("There is no page")
-    assert "Ascent, Image and Library" in here.told("notice")["hint"]
+    first, *others = (page.title for page in PAGES.values())
+    assert f"{', '.join([first, *others[:-1]])} and {others[-1]}" in here.told("notice")["hint"]
     assert len(here.calls("begin")) == 1
 
 

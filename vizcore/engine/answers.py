@@ -142,6 +142,7 @@ def kernels(network: Network, layer: str, first: int, skip: int) -> dict[str, An
         **_halves(block), "layer": layer, "pictures": pictures, "whole": list(values.shape), "first": first,
         "skip": skip, "top": finite(max(float(values.max()), -float(values.min()))), "norms": finite(norms),
         "alike": [list(pair) for pair in pairs[:PAIRS]], "pairs": len(pairs),
+        "block": [down, across],
     }  # fmt: skip
 
 

@@ -109,8 +109,9 @@ class Looks:
 
         Returns:
             values (float16 of ``shape`` [filters, inputs, h, w], to be multiplied by ``scale``), layer, pictures
-            (whether they are in the colours of pictures), whole (the shape of all), first, skip, top (the largest
-            magnitude of all), norms (of the block's filters, over all inputs), alike [[filter, filter, cosine]].
+            (whether they are in the colours of pictures), whole (the shape of all), first, skip, block (filters and
+            inputs of a whole block), top (the largest magnitude of all), norms (of the block's filters, over all
+            inputs), pairs (of near-duplicates or negatives), alike [[filter, filter, cosine]] (the first of them).
 
         Raises:
             ModelError, LayerError: no such network, or no weights there.
