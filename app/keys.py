@@ -67,7 +67,7 @@ KEYS: tuple[Key, ...] = (
     Key(("/",), "search", "Search a layer, in the Library a run", "Target", local=True, page=""),
     *(
         Key((str(number),), "preset", f"Preset {name}", "Preset", {"name": name})
-        for number, name in enumerate(PRESETS, start=1)
+        for number, name in zip(range(1, 10), PRESETS, strict=False)  # as many as there are digits
     ),
     Key(("{",), "previousLayer", "Previous layer", "Image", local=True, page="image"),
     Key(("}",), "nextLayer", "Next layer", "Image", local=True, page="image"),

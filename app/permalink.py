@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlencode
 
 from vizcore.errors import SpecError
 from vizcore.params import Value
-from vizcore.spec import PARAMS, PRESETS, RunSpec, build, format_channels
+from vizcore.spec import NAMED, PARAMS, PRESETS, RunSpec, build, format_channels
 
-_TARGET = ("model", "arch", "layer", "filters", "objective", "preset")
+_TARGET = ("model", "arch", "layer", "filters", "objective", "preset", *NAMED)
 _LIMIT = 4096  # longer values are nobody's address
 
 
@@ -74,6 +74,7 @@ def encode(spec: RunSpec, run: str | None = None) -> str:
     if spec.objective != "channel":
         parts["objective"] = spec.objective
     parts["preset"] = spec.preset
+    parts |= {name: getattr(spec, name) for name in NAMED if getattr(spec, name)}
     preset = PRESETS.get(spec.preset, {})
     for name, meta in PARAMS.items():
         value = getattr(spec, name)

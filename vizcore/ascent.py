@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 from vizcore import objectives, penalties, transforms
 from vizcore.arithmetic import arithmetic, choose_precision, like
+from vizcore.cppn import Painter
 from vizcore.errors import SpecError
 from vizcore.folding import fold
 from vizcore.images import Fourier, Image, Pixels
 from vizcore.layers import Cut, find_layer
+from vizcore.maco import Phases
 from vizcore.memory import is_out_of_memory
 from vizcore.objectives import Objective
 from vizcore.optimizers import Adam, PlainAscent, rate_of
@@ -114,6 +116,10 @@ class Ascent(Iterator[Frame]):
         self._cut = Cut(network.module, self._objective.layers)
         self._image = _start(spec, network, self.device)
         self._optimizer = Adam(self._image.parameter) if spec.optimizer == "adam" else PlainAscent()
+        # Where the gradient has been, summed over steps: what a MACO picture shows is what moved (Fel et al. 2023).
+        self._transparency: Tensor | None = None
+        if spec.parameterization == "maco":
+            self._transparency = torch.zeros(len(spec.channels), spec.size, spec.size, device=self.device)
         self._mean = torch.tensor(network.card.mean, device=self.device)[:, None, None]
         self.width = len(spec.channels)  # rows that go through the network at once
         self._step = 0
@@ -170,7 +176,8 @@ class Ascent(Iterator[Frame]):
         self._step, self._idle_since = int(state["step"]), np.array(state["idle_since"])
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {"parameter": self._image.parameter, **self._optimizer.state()}
+        seen = {"transparency": self._transparency} if self._transparency is not None else {}
+        return {"parameter": self._image.parameter, **seen, **self._optimizer.state()}
 
     def _folded(self) -> nn.Module:
         layers = self._objective.layers
@@ -204,7 +211,7 @@ class Ascent(Iterator[Frame]):
         wanted = [self._image.parameter, canvas] if penalties.needs_canvas_gradient(knobs) else [self._image.parameter]
         gradients = list(torch.autograd.grad(picture, wanted, slopes))
         norms = torch.linalg.vector_norm(gradients[0].flatten(1), dim=1)
-        return _Look(seen, scores, norms, gradients, norms)
+        return _Look(seen, scores, norms, gradients, norms, slopes)
 
     def _slopes(self, picture: Tensor, rows: Sequence[int], knobs: Mapping[str, Value]) -> tuple[Tensor, Tensor]:
         """Gradient of the loss by the picture ``[N, C, H, W]``, and scores ``[N]``, as many rows at once as fit.
@@ -231,21 +238,34 @@ class Ascent(Iterator[Frame]):
 
     def _slope(self, picture: Tensor, rows: Sequence[int], knobs: Mapping[str, Value]) -> tuple[Tensor, Tensor]:
         picture = picture.detach().requires_grad_()
-        objective = self._objective if len(rows) == len(self.spec.channels) else self._objective.rows(rows)
+        crops = max(1, int(knobs["crops"]))
+        whole = crops == 1 and len(rows) == len(self.spec.channels)
+        objective = self._objective if whole else self._objective.rows([row for row in rows for _ in range(crops)])
         scores = objective(self._cut(self._moved(picture, [self.spec.channels[row] for row in rows], knobs)))
+        scores = scores if crops == 1 else scores.view(len(rows), crops).mean(1)
         cost = penalties.cost(picture, self._mean, knobs)
         loss = -(scores if cost is None else scores - cost).sum()
         return torch.autograd.grad(loss, picture)[0], scores.detach()
 
     def _moved(self, picture: Tensor, channels: Sequence[int], knobs: Mapping[str, Value]) -> Tensor:
         jitter, scale, rotate = int(knobs["jitter"]), float(knobs["scale"]), float(knobs["rotate"])
-        moves = transforms.draw(self.spec.seed, self._step, channels, jitter, scale, rotate)
+        seed, step, crops = self.spec.seed, self._step, int(knobs["crops"])
+        if knobs["noise"]:
+            picture = transforms.noise(picture, seed, step, channels, float(knobs["noise"]))
+        if crops:
+            first, last = float(knobs["crop_first"]), float(knobs["crop_last"])
+            side = transforms.side_at(step, int(knobs["steps"]), first, last) / 100
+            picture = transforms.crop(picture, seed, step, channels, crops, side)
+            channels = [channel for channel in channels for _ in range(crops)]
+        moves = transforms.draw(seed, step, channels, jitter, scale, rotate)
         return transforms.move(self._network.normalize(picture), moves, int(knobs["pad"]))
 
     def _update(self, look: _Look, knobs: Mapping[str, Value]) -> None:
         """Take the step that ``look`` asks for; a row without a finite gradient stays, and leaves the others alone."""
         gradients, norms = look.gradients, look.pull
         finite = norms.isfinite()
+        if self._transparency is not None:
+            self._transparency += look.slopes.abs().sum(1).nan_to_num(0, 0, 0)
         if self.device.type != "cpu" or not bool(finite.all()):  # asking a GPU would mean to wait for it
             gradients = [torch.where(_like_rows(finite, g), g, 0) for g in gradients]
             norms = torch.where(finite, norms, 0)
@@ -273,6 +293,7 @@ class _Look:
     norms: Tensor
     gradients: list[Tensor]
     pull: Tensor  # norms of the gradients that are followed, which differ from ``norms`` in rows that are being rescued
+    slopes: Tensor  # of the loss, by the picture
 
 
 def score(spec: RunSpec, network: Network, images: Tensor) -> Tensor:
@@ -316,6 +337,10 @@ def _start(spec: RunSpec, network: Network, device: torch.device) -> Image:
     shape = (network.card.channels, spec.size, spec.size)
     if spec.parameterization == "pixel":
         return Pixels(spec.channels, shape, spec.start, spec.seed, network.card.mean, device)
+    if spec.parameterization == "maco":
+        return Phases(spec.channels, shape, spec.seed, spec.spectrum, spec.decorrelate, device)
+    if spec.parameterization == "cppn":
+        return Painter(spec.channels, shape, spec.start, spec.seed, device)
     return Fourier(spec.channels, shape, spec.start, spec.seed, spec.fourier_decay, spec.decorrelate, device)
 
 

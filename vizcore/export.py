@@ -102,9 +102,9 @@ def save_png(
 
 
 def png_bytes(image: NDArray[np.uint8], recipe: Recipe | None = None) -> bytes:
-    """``image`` uint8 [H, W, C] as a PNG, with its recipe if there is one."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
-        raise ExportError("This is no picture.", "Give uint8 [height, width, 1 or 3].")
+    """``image`` uint8 [H, W, C] as a PNG, with its recipe if there is one; the 2nd or 4th channel is opacity."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4):
+        raise ExportError("This is no picture.", "Give uint8 [height, width, 1 to 4].")
     info = PngImagePlugin.PngInfo()
     if recipe is not None:
         text = recipe.to_json()

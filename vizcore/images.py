@@ -1,9 +1,13 @@
-"""What is ascended: pixels, or the Fourier coefficients of a picture in decorrelated colours.
+"""What is ascended: pixels, the Fourier coefficients of a picture in decorrelated colours, their phases, a network.
 
-Both have a *canvas*, a linear picture in which 0 is grey and on which penalties act:
+All have a *canvas*, a linear picture in which 0 is grey and on which penalties act:
 
 * pixel:   picture = canvas + mean of the network's data, canvas kept where the picture is in [0, 1]
 * fourier: picture = sigmoid(canvas), canvas = colours · inverse FFT(scale · coefficients)
+* maco:    picture = sigmoid(canvas), only the phases are free (:mod:`vizcore.maco`)
+* cppn:    picture = sigmoid(canvas), painted by a small network (:mod:`vizcore.cppn`)
+
+Penalties that an image cannot follow leave it as it is.
 """
 
 from __future__ import annotations
@@ -15,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vizcore.cppn import Painter
+from vizcore.maco import Phases
 from vizcore.rng import START, stream
+from vizcore.spectrum import COLOURS
 
-# Square root of the covariance of colours in ImageNet, of norm 1 in its largest column (lucid: Olah et al. 2017).
-_COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 _CONTRAST = 0.25  # lucid's: a start of deviation 0.01 is then a grey picture
 
 
@@ -95,7 +100,7 @@ class Fourier:
         # lucid multiplies by sqrt(w h) and divides by w h in its inverse FFT; here the FFT does not divide.
         scale = _CONTRAST / np.maximum(self._frequency, lowest) ** decay / np.sqrt(self._height * self._width)
         self._scale = torch.tensor(scale, dtype=torch.float32, device=device)
-        matrix = _COLOURS / np.linalg.norm(_COLOURS, axis=0).max() if decorrelate and colours == 3 else np.eye(colours)
+        matrix = COLOURS if decorrelate and colours == 3 else np.eye(colours)
         self._colours = torch.tensor(matrix, dtype=torch.float32, device=device)
         self._inverse = torch.tensor(np.linalg.inv(matrix), dtype=torch.float32, device=device)
         self._coloured = decorrelate and colours == 3
@@ -142,7 +147,7 @@ class Fourier:
         self.parameter.mul_(torch.tensor(transfer, dtype=torch.float32, device=self.parameter.device)[..., None])
 
 
-Image = Pixels | Fourier
+Image = Pixels | Fourier | Phases | Painter
 
 
 @functools.lru_cache(maxsize=16)

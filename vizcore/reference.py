@@ -25,6 +25,7 @@ A *hot* one may be turned while a run goes on and acts before its next step; any
 
 ENVIRONMENT = {
     "VIZCORE_HOME": "Folder of runs and fetched weights; the platform's user data and cache folders if unset.",
+    "VIZCORE_ASSETS": "Folder of the pictures and spectra that runs are made with; `assets` beside the runs if unset.",
     "VIZCORE_RUN_MIB": "Disk space that one run may take, in MiB; 512 if unset.",
     "VIZCORE_LIBRARY_MIB": "Disk space of all runs, above which the oldest may be deleted, in MiB; 4096 if unset.",
     "VIZCORE_THREADS": "Threads of the CPU; all cores if unset.",

@@ -33,6 +33,7 @@ class RunSpec:
     objective: str = "channel"
     arch: str | None = None
     preset: str = "Crisp"
+    spectrum: str = ""  # a table of magnitudes for maco, as vizcore.spectrum names it; the bundled one if empty
 
     size: int = param(
         128, "Size", "Height and width of the picture.", "look", minimum=16, maximum=512, step=16, unit="px"
@@ -68,6 +69,23 @@ class RunSpec:
     pad: int = param(
         4, "Pad", "Frames the picture in grey before it is moved.", "transforms",
         minimum=0, maximum=32, step=1, hot=True, unit="px",
+    )  # fmt: skip
+
+    crops: int = param(
+        0, "Crops", "Looks at this many random crops of the picture, scaled to its size, instead of at all of it.",
+        "transforms", minimum=0, maximum=32, step=1, hot=True,
+    )  # fmt: skip
+    crop_first: float = param(
+        70.0, "First crop", "Side of a crop at the first step, give or take a fifth.", "transforms",
+        minimum=5, maximum=100, step=1, hot=True, unit="%",
+    )  # fmt: skip
+    crop_last: float = param(
+        40.0, "Last crop", "Side of a crop at the last step; on the way it moves evenly.", "transforms",
+        minimum=5, maximum=100, step=1, hot=True, unit="%",
+    )  # fmt: skip
+    noise: float = param(
+        0.0, "Noise", "Deviation of the noise on the picture before each step, of a range of 1.", "transforms",
+        minimum=0, maximum=0.5, step=0.01, hot=True,
     )  # fmt: skip
 
     decay: float = param(
@@ -107,8 +125,11 @@ class RunSpec:
     )  # fmt: skip
 
     parameterization: str = param(
-        "fourier", "Image", "What is ascended: Fourier coefficients or pixels.", "image", choices=("fourier", "pixel")
-    )
+        "fourier", "Image",
+        "What is ascended: Fourier coefficients, pixels, phases (maco: no penalty bends it), or a small painting "
+        "network (cppn: no blur, no clips).",
+        "image", choices=("fourier", "pixel", "maco", "cppn"),
+    )  # fmt: skip
     decorrelate: bool = param(
         True, "Decorrelated colour", "Ascends in colours that are independent in photographs.", "image"
     )
@@ -147,6 +168,9 @@ class RunSpec:
             value = getattr(self, name)
             if not isinstance(value, str) or (not value and name != "layer") or len(value) > 4096:
                 raise SpecError(f"A run needs a {name} as text.", f"Give the {name}.")
+        for name in NAMED:
+            if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > 64:
+                raise SpecError(f"The {name} is no name.", "Use one that vizcore gave, or none.")
         if self.arch is not None and not isinstance(self.arch, str):
             raise SpecError("The architecture is a name.", "Use for example arch=squeezenet1_0.")
         object.__setattr__(self, "channels", check_channels(self.channels))
@@ -166,6 +190,7 @@ class RunSpec:
 
 
 PARAMS: dict[str, Param] = collect(RunSpec)
+NAMED = ("spectrum",)  # fields that name a file (vizcore.assets)
 HOT: tuple[str, ...] = tuple(name for name, meta in PARAMS.items() if meta.hot)
 
 _PAPER: dict[str, Value] = {
@@ -192,6 +217,11 @@ PRESETS: dict[str, dict[str, Value]] = {
         "blur": 0.5, "blur_every": 4, "small_contribution": 90.0,
     },
     "Vivid": {"rate": 0.07, "fourier_decay": 1.6, "decay": 0.005, "steps": 128},
+    "MACO": {
+        "parameterization": "maco", "rate": 0.25, "steps": 128, "jitter": 8, "scale": 0.0, "rotate": 0.0, "pad": 0,
+        "decay": 0.0, "crops": 1, "crop_first": 100.0, "crop_last": 60.0, "noise": 0.03,
+    },
+    "CPPN": {"parameterization": "cppn", "rate": 0.01, "steps": 256, "start": 0.5, "decay": 0.0},
 }  # fmt: skip
 """Values by which each preset differs from the defaults: Yosinski et al. 2015, table 1, for the four papers'."""
 
@@ -204,6 +234,8 @@ PRESET_HELP: dict[str, str] = {
     "Paper 3": "Blur and a trace of decay at the paper's rate: raise it where pictures stay grey.",
     "Paper 4": "Blur and small-contribution clip of 90 %: lower the clip where pictures stay grey.",
     "Vivid": "High scores in few steps: as Crisp, but with hard contrast and strong colours.",
+    "MACO": "Only phases are free, the spectrum is that of photographs: natural textures, seen through random crops.",
+    "CPPN": "A small network paints the picture: smooth shapes without pixels.",
 }
 """One sentence for each preset."""
 
@@ -225,7 +257,7 @@ def build(
     if preset not in PRESETS:
         raise SpecError(f"There is no preset {preset!r}.", f"Use one of {', '.join(PRESETS)}.")
     for name in values:
-        if name not in PARAMS:
+        if name not in PARAMS and name not in NAMED:
             raise unknown_parameter(name)
     numbers = parse_channels(channels) if isinstance(channels, str) else tuple(channels)
     return RunSpec(model, layer, numbers, objective, arch, preset, **{**PRESETS[preset], **values})  # type: ignore[arg-type]

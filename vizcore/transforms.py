@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vizcore.rng import stream
+from vizcore.rng import CROPS, NOISE, stream
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,32 @@ def move(x: Tensor, moves: Moves, pad: int = 0) -> Tensor:
         grid = grid.view(strips, size[0] // strips, size[1], 2)
         return _sample(x.expand(strips, -1, -1, -1), grid).transpose(0, 1).reshape(1, x.shape[1], *size)
     return _sample(x, grid)
+
+
+def crop(x: Tensor, seed: int, step: int, channels: Sequence[int], count: int, side: float) -> Tensor:
+    """``count`` square crops of each row of ``x`` ``[N, C, H, W]``, scaled to its size: ``[N count, C, H, W]``.
+
+    Args:
+        side: of a crop, as a share of the picture's; each is up to a fifth smaller or larger, and all inside.
+    """
+    u = np.stack([stream(seed, channel, step, CROPS).random((count, 3)) for channel in channels]).reshape(-1, 3)
+    sides = np.minimum(side * (0.8 + 0.4 * u[:, 0]), 1)
+    theta = np.zeros((len(u), 2, 3), np.float32)
+    theta[:, 0, 0] = theta[:, 1, 1] = sides
+    theta[:, :, 2] = (1 - sides)[:, None] * (2 * u[:, 1:] - 1)  # its middle (x, y); the picture fills [-1, 1]
+    grid = _grid(torch.from_numpy(theta).to(x.device), *x.shape[2:])
+    return _sample(x.repeat_interleave(count, 0), grid)
+
+
+def noise(x: Tensor, seed: int, step: int, channels: Sequence[int], deviation: float) -> Tensor:
+    """``x`` ``[N, C, H, W]`` with normal noise of this deviation."""
+    drawn = [stream(seed, channel, step, NOISE).standard_normal(tuple(x.shape[1:]), np.float32) for channel in channels]
+    return x + deviation * torch.from_numpy(np.stack(drawn)).to(x.device)
+
+
+def side_at(step: int, steps: int, first: float, last: float) -> float:
+    """The side of crops at a step: from ``first`` to ``last`` along a straight line."""
+    return first + (last - first) * min(step / steps, 1)
 
 
 def _sample(x: Tensor, grid: Tensor) -> Tensor:

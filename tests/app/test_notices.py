@@ -50,6 +50,6 @@ def test_every_key_does_something_once() -> None:
         pressed = [name for key in KEYS if key.page in ("", page) for name in key.keys]
         assert len(pressed) == len(set(pressed))
     assert {key.do for key in KEYS if not key.local} <= set(INTENTS) | set(SESSION)
-    assert [key.args["name"] for key in KEYS if key.do == "preset"] == list(PRESETS)
+    assert [key.args["name"] for key in KEYS if key.do == "preset"] == list(PRESETS)[:9]
     assert all(set(row) == {"keys", "do", "args", "help", "group", "local", "page"} for row in table())
     assert markdown().count("\n") == len(KEYS) + 1

@@ -97,6 +97,13 @@ def render(
         str, typer.Option(metavar="TEXT", help="channel, neuron, layer, class, direction, or a sum of them.")
     ] = "channel",
     arch: Arch = None,
+    spectrum: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Pictures (or a zip) whose magnitude spectrum --image maco keeps."),
+    ] = None,
+    transparent: Annotated[
+        bool, typer.Option("--transparent", help="Also PNGs that are clear where --image maco changed nothing.")
+    ] = False,
     knobs: Annotated[
         list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any parameter below; may be repeated.")
     ] = None,
@@ -117,8 +124,12 @@ def render(
     from vizcore.cli import render as job
 
     values = chosen(knobs or [], parameters)
+    if spectrum is not None:
+        from vizcore.spectrum import of_folder
+
+        values["spectrum"] = of_folder(spectrum)
     order = job.Order(model, layer, channels, preset, objective, arch, values)
-    return job.render(order, job.Setting(out, exact, keep, threads, device))
+    return job.render(order, job.Setting(out, exact, keep, threads, device, transparent))
 
 
 app.command()(looking.look)

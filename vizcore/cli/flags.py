@@ -12,6 +12,7 @@ from vizcore.errors import SpecError
 from vizcore.params import Param
 from vizcore.spec import PARAMS
 
+SHORT = {"parameterization": ("--image",)}  # what people call it
 PANELS = {"look": "Look", "transforms": "Transforms", "penalties": "Penalties", "image": "Image and optimizer"}
 
 
@@ -54,7 +55,7 @@ def _kind(param: Param) -> Any:
 
 def _option(param: Param) -> Any:
     flag = name(param)
-    names = [f"{flag}/--no-{flag[2:]}"] if param.kind == "bool" else [flag]
+    names = [f"{flag}/--no-{flag[2:]}"] if param.kind == "bool" else [flag, *SHORT.get(param.name, ())]
     return typer.Option(
         *names, help=f"{param.help} ({bounds(param)})", metavar=metavar(param), rich_help_panel=PANELS[param.group]
     )

@@ -27,7 +27,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from vizcore.cli import bars, console
-from vizcore.errors import EngineError, ExportError
+from vizcore.errors import EngineError, ExportError, SpecError
 from vizcore.spec import RunSpec, build
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Setting:
     keep: bool = True
     threads: int | None = None
     device: str = "auto"
+    transparent: bool = False
 
 
 @dataclass
@@ -94,6 +95,7 @@ class Ascended:
     seconds: float
     interrupted: bool
     note: str = ""
+    opacity: Pictures | None = None  # [N, H, W, 1] of an image that knows where it is empty
 
 
 def render(order: Order, setting: Setting) -> console.Result:
@@ -112,12 +114,17 @@ def render(order: Order, setting: Setting) -> console.Result:
         torch.set_num_threads(setting.threads)
     network = open_network(order.model, order.arch)
     spec = order.spec(network, device)
+    if setting.transparent and spec.parameterization != "maco":
+        raise SpecError(
+            "Only MACO pictures know where they are empty.", "Use --image maco, or leave out --transparent."
+        )
     with contextlib.ExitStack() as stack:
         stack.enter_context(memory_errors())
         ascent = ascend(spec, network, device=device, exact=setting.exact)
         facts = {**devices.environment(device, setting.exact), "precision": ascent.precision}
         run, writer = stack.enter_context(recording(spec, network, facts)) if setting.keep else (None, None)
         result = ascend_all(ascent, writer)
+        result.opacity = opacity(ascent) if setting.transparent else None
         scores = [plain_scores(spec, network, pictures) for pictures in (result.first, result.last)]
     files = save(setting.out, spec, result, network.card.weights_hash, facts)
     data = {
@@ -249,6 +256,14 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, previous)
 
 
+def opacity(ascent: Ascent) -> Pictures:
+    """Where the gradient has been, in proportion, ``[N, H, W, 1]``: full from the 95th percentile on."""
+    seen = ascent.checkpoint()["transparency"]
+    full = np.quantile(seen, 0.95, axis=(1, 2), keepdims=True)
+    share = np.divide(seen, full, out=np.zeros_like(seen), where=full > 0).clip(0, 1)
+    return np.asarray(share * 255 + 0.5, np.uint8)[..., None]
+
+
 def plain_scores(spec: RunSpec, network: Network, pictures: Pictures) -> list[float]:
     """The fp32 score of each picture as it is: not moved, no penalty."""
     import torch
@@ -269,6 +284,12 @@ def save(folder: Path, spec: RunSpec, result: Ascended, weights_hash: str, facts
         path = folder / f"{name}-{channel:04d}.png"
         export.save_png(path, picture, spec, result.step, (), facts, channel=channel, weights_hash=weights_hash)
         files.append(path)
+    for channel, picture, mask in zip(
+        spec.channels, result.last, () if result.opacity is None else result.opacity, strict=False
+    ):
+        path = folder / f"{name}-{channel:04d}-transparent.png"
+        both = np.concatenate([picture, mask], -1)
+        export.save_png(path, both, spec, result.step, (), facts, channel=channel, weights_hash=weights_hash)
     export.save_sheet(folder / SHEET, result.last, spec, result.step, (), facts, weights_hash=weights_hash)
     return files
 

@@ -73,6 +73,7 @@ class Worker:
     def serve(self) -> None:
         """Compute until the pipe ends or ``close`` comes; does not return."""
         library = Library(self._config.home)
+        os.environ.setdefault("VIZCORE_ASSETS", str(library.home / "assets"))
         log = logger(library.home)
         try:
             threads = set_threads(self._config.exact)
