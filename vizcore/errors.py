@@ -11,6 +11,7 @@
     ├── StorageError             no space or no right to write
     ├── ExportError              a picture or recipe that cannot be written or read
     ├── PictureError             a picture, folder or video of the user that cannot be looked at
+    ├── TrainingError            a training that cannot begin or go on
     └── EngineError              the engine is gone, out of memory, or refused a command
 """
 
@@ -78,13 +79,17 @@ class PictureError(VizcoreError):
     """A picture, folder, data set or video of the user that cannot be looked at."""
 
 
+class TrainingError(VizcoreError):
+    """A training that cannot begin or go on."""
+
+
 class EngineError(VizcoreError):
     """The engine is gone, out of memory, or refused a command."""
 
 
 _KINDS = (
     SpecError, ModelError, DownloadError, LayerError, HistoryError, StorageError, ExportError, PictureError,
-    EngineError,
+    TrainingError, EngineError,
 )  # fmt: skip
 _BY_KIND = {cls.__name__: cls for cls in _KINDS}
 

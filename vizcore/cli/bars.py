@@ -51,3 +51,19 @@ def download(title: str) -> Iterator[Callable[[int, int | None], None]]:
             bar.update(task, completed=done, total=total)
 
         yield progress
+
+
+@contextlib.contextmanager
+def counted(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A function (done, in all) that moves the bar, which shows itself when it is first called."""
+    with contextlib.ExitStack() as stack:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        bar = Progress(*columns, console=people(), transient=True)
+        task = bar.add_task(title, total=None)
+
+        def progress(done: int, total: int) -> None:
+            if not bar.live.is_started:
+                stack.enter_context(bar)
+            bar.update(task, completed=done, total=total)
+
+        yield progress

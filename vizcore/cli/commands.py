@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import vizcore
-from vizcore.cli import console, looking
+from vizcore.cli import console, looking, training
 from vizcore.cli.arguments import Arch, Json, Model
 from vizcore.cli.console import Result
 from vizcore.cli.flags import chosen, with_parameters
@@ -135,6 +135,7 @@ def render(
 app.command()(looking.look)
 app.command()(looking.top)
 app.command()(looking.weights)
+app.command()(training.train)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -21,13 +21,13 @@ def name(param: Param) -> str:
     return "--" + param.name.replace("_", "-")
 
 
-def with_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
+def with_parameters(command: Callable[..., Any], parameters: Mapping[str, Param] = PARAMS) -> Callable[..., Any]:
     """``command``, whose last argument is ``**parameters``, with a flag for each parameter in its place."""
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     made = [
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[_kind(p), _option(p)])
-        for key, p in PARAMS.items()
+        for key, p in parameters.items()
     ]
     command.__signature__ = signature.replace(parameters=own + made)  # type: ignore[attr-defined]
     return command
@@ -57,7 +57,10 @@ def _option(param: Param) -> Any:
     flag = name(param)
     names = [f"{flag}/--no-{flag[2:]}"] if param.kind == "bool" else [flag, *SHORT.get(param.name, ())]
     return typer.Option(
-        *names, help=f"{param.help} ({bounds(param)})", metavar=metavar(param), rich_help_panel=PANELS[param.group]
+        *names,
+        help=f"{param.help} ({bounds(param)})",
+        metavar=metavar(param),
+        rich_help_panel=PANELS.get(param.group, param.group),
     )
 
 

@@ -1,6 +1,7 @@
-"""Fetching weights: verified, cached, never half a file under the final name.
+"""Fetching weights and data sets: verified, cached, never half a file under the final name.
 
-Only addresses that torchvision names are fetched.  A proxy in ``HTTPS_PROXY`` or ``HTTP_PROXY`` is used.
+Only addresses that torchvision, or the data set's own page, names are fetched.  A proxy in ``HTTPS_PROXY`` or
+``HTTP_PROXY`` is used.
 """
 
 from __future__ import annotations
@@ -61,6 +62,23 @@ def fetch(url: str, progress: Progress | None = None) -> Path:
     if path == target:
         with contextlib.suppress(OSError):
             target.unlink()  # damaged since: fetched again
+    return _store(url, target, lambda digests: _expected(target.name, digests[0]), progress)
+
+
+def fetch_into(where: Path, url: str, md5: str, progress: Progress | None = None) -> Path:
+    """The file at ``url``, kept in the folder ``where``; its md5 is ``md5``.  Raises as :func:`fetch` does."""
+    target = where / file_name(url)
+    if target.is_file():
+        with target.open("rb") as file:
+            if hashlib.file_digest(file, "md5").hexdigest() == md5:
+                return target
+        with contextlib.suppress(OSError):
+            target.unlink()
+    return _store(url, target, lambda digests: digests[1] == md5, progress)
+
+
+def _store(url: str, target: Path, right: Callable[[tuple[str, str]], bool], progress: Progress | None) -> Path:
+    """Stream ``url`` into ``target`` if its digests (sha256 and md5, in hex) are ``right``."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(".part", target.name + ".", target.parent)
@@ -69,10 +87,10 @@ def fetch(url: str, progress: Progress | None = None) -> Path:
     part = Path(temporary)
     try:
         with os.fdopen(handle, "wb") as file:
-            digest = _copy(url, file.write, progress)
+            digests = _copy(url, file.write, progress)
             file.flush()
             os.fsync(file.fileno())
-        if not _expected(target.name, digest):
+        if not right(digests):
             raise DownloadError(
                 f"What came as {target.name} is another file: its checksum is wrong.",
                 _remedy(url, "Try again; a proxy may have answered instead."),
@@ -90,11 +108,12 @@ def file_name(url: str) -> str:
     return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
 
 
-def _copy(url: str, write: Callable[[bytes], object], progress: Progress | None) -> str:
-    """Stream ``url`` into ``write``; returns the sha256 of what came."""
+def _copy(url: str, write: Callable[[bytes], object], progress: Progress | None) -> tuple[str, str]:
+    """Stream ``url`` into ``write``; returns sha256 and md5 of what came."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError("Only http and https addresses are fetched.")
-    name, digest, done = file_name(url), hashlib.sha256(), 0
+    name, done = file_name(url), 0
+    digest, old = hashlib.sha256(), hashlib.md5(usedforsecurity=False)  # data sets are published with md5
     with _open(url) as answer:
         length = answer.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() else None
@@ -103,6 +122,7 @@ def _copy(url: str, write: Callable[[bytes], object], progress: Progress | None)
         while chunk := _read(answer, url):
             write(chunk)
             digest.update(chunk)
+            old.update(chunk)
             done += len(chunk)
             if progress:
                 progress(done, total)
@@ -110,7 +130,7 @@ def _copy(url: str, write: Callable[[bytes], object], progress: Progress | None)
         raise DownloadError(
             f"The download of {name} broke off after {done} of {total} bytes.", _remedy(url, "Try again.")
         )
-    return digest.hexdigest()
+    return digest.hexdigest(), old.hexdigest()
 
 
 def _open(url: str) -> http.client.HTTPResponse:

@@ -160,7 +160,8 @@ def _file(path: Path, arch: str | None) -> Network:
         )
         raise ModelError(f"A weights file alone does not say what network {path.name} is for.", hint)
     if card is not None and card.arch == arch:
-        module = build(arch, card.arch_options)
+        classes = None if arch in ARCHITECTURES else len(card.classes) or None  # those of ours are in their options
+        module = build(arch, card.arch_options, classes, quick=True)
     else:
         module, card = _guess(path, arch, state)
     _fit(module, adapt(arch, state), arch)
@@ -189,7 +190,10 @@ def _arch_card(arch: str) -> Card:
             card = cards.read(folder / cards.CARD)
             if card.arch == arch:
                 return card
-        raise ModelError(f"The bundled network of the architecture {arch} is missing.", "Install vizcore again.")
+        raise ModelError(
+            f"Weights of the architecture {arch} need the card that was written beside them.",
+            "Keep card.json beside weights.safetensors.",
+        )
     return torchvision_card(arch)
 
 

@@ -1,15 +1,18 @@
-"""The architectures of the bundled networks.
+"""The architectures of the bundled networks, by name.
 
-Both end in average pooling, so they accept any input size from their stride up; every activation is
+All end in average pooling, so they accept any input size from their stride up; every activation is
 out of place, so a captured layer is never overwritten by the next one.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from torch import nn
+
+from vizcore.zoo.plain import Cnn, Mlp
 
 
 class DigitsNet(nn.Module):
@@ -66,7 +69,7 @@ class Residual(nn.Module):
 class SmallResNet(nn.Module):
     """A stem and three blocks, each a strided convolution followed by a residual.
 
-    Input ``[N, 3, H, W]``, output ``[N, classes]`` logits.  At 64 px with the strided stem the
+    Input ``[N, channels, H, W]``, output ``[N, classes]`` logits.  At 64 px with the strided stem the
     blocks have 16, 8 and 4 positions a side.
 
     Args:
@@ -85,9 +88,10 @@ class SmallResNet(nn.Module):
         stem: tuple[int, int, int] = (48, 5, 2),
         widths: tuple[int, int, int] = (64, 128, 256),
         depths: tuple[int, int, int] = (2, 2, 1),
+        channels: int = 3,
     ) -> None:
         super().__init__()
-        self.stem = _conv(3, *stem)
+        self.stem = _conv(channels, *stem)
         before = stem[0]
         for index, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
             block = nn.Sequential(OrderedDict(down=_conv(before, width, 3, 2), residual=Residual(width, depth)))
@@ -103,4 +107,6 @@ class SmallResNet(nn.Module):
         return logits
 
 
-ARCHITECTURES = {"digits": DigitsNet, "small-resnet": SmallResNet}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "digits": DigitsNet, "small-resnet": SmallResNet, "mlp": Mlp, "cnn": Cnn,
+}  # fmt: skip
