@@ -5,7 +5,8 @@ from __future__ import annotations
 from app.pages.ascent import Ascent
 from app.pages.image import ImagePage
 from app.pages.library import LibraryPage
+from app.pages.networks import NetworksPage
 from app.pages.page import Page
 from app.pages.weights import WeightsPage
 
-PAGES: dict[str, type[Page]] = {page.name: page for page in (Ascent, ImagePage, WeightsPage, LibraryPage)}
+PAGES: dict[str, type[Page]] = {page.name: page for page in (Ascent, ImagePage, WeightsPage, NetworksPage, LibraryPage)}

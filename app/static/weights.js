@@ -166,7 +166,7 @@ async function carry(about, wanted, mine) {
     write(byId("weights-busy"), `carrying filter ${channel} back …`)
     let told
     try {
-      told = await post("carry", { model: wanted.model, layer: wanted.layer, channel }, wanted.picture?.blob, mine.signal)
+      told = await post("carry", { model: wanted.model, layer: about.layer, channel }, wanted.picture?.blob, mine.signal)
     } catch (error) {
       if (error.kind !== "LayerError") throw error
       return refuse(about, error)

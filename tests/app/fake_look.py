@@ -134,7 +134,7 @@ class FakeLooking:
 
     def carry(self, model: str, layer: str, channel: int, arch: str | None = None, data: bytes = b"") -> Job[Any]:
         def act() -> dict[str, Any]:
-            if layer == "block3" and not data:
+            if not layer or (layer == "block3" and not data):
                 raise LayerError("This projection depends on the picture.", "Give a picture.")
             values = carried(channel, data)
             return {**_halves(values[None]), "channel": channel, "top": float(np.abs(values).max()), "seconds": 0.01}

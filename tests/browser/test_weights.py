@@ -90,7 +90,7 @@ def test_deeper_layers_are_matrices_in_blocks(visit: Open) -> None:
 
 
 def test_filters_are_carried_to_pixels_by_weights_or_from_a_picture(visit: Open) -> None:
-    here = opened(visit, "&layer=block2&view=weights")
+    here = opened(visit, "&view=weights")  # of the first layer
     page = here.page
     here.until("s.weights.filters.length === 16 && !s.weights.busy")
     page.get_by_test_id("weights-grid").press("End")

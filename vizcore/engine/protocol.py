@@ -99,5 +99,5 @@ class Config:
     device: str = "auto"
     exact: bool = False
     live: int = 8  # runs that keep their tensors although they do not run
-    networks: int = 3  # networks kept loaded
+    networks: int = 4  # networks kept loaded: as many as are compared
     files: tuple[str, ...] = ()  # weights files that may be loaded; networks with a name always may

@@ -1,0 +1,240 @@
+// The page Networks: a table with a column for each network and a row for each depth, filled field by field.
+// A field that is there stays as long as its network, method and picture do.
+
+import * as frame from "./frame.js"
+import * as notices from "./notices.js"
+import * as source from "./source.js"
+import { maps as decode, paint, sheet } from "./colours.js"
+import { choose, complain, offer, plain, post } from "./look.js"
+import { byId, element, number, write } from "./text.js"
+
+const MOST = 4
+const DEPTHS = { first: "first conv.", middle: "middle conv.", last: "last conv.", class: "class" }
+const PANES = ["heat", "focus", "relevance"]
+const ACTIVATIONS = { name: "activations", label: "Activations", help: "The sixteen maps of the layer that respond most, the strongest first, each on a scale of its own.", paper: "" }
+const HELP = "Each row is of the unit that answers most, in each network: of the first, middle and last convolution, and of the classes."
+
+let groups = {}
+let methods = []
+let asked = new URLSearchParams()
+let seen_ = false
+const wish = { models: [], method: "gradcam", pane: "heat" }
+let fields = new Map() // "model depth" -> {key, told, why}
+let asking = null
+
+export function start(send) {
+  const query = new URLSearchParams(location.search)
+  if (query.get("page") === "networks") asked = query
+  if (PANES.includes(asked.get("pane"))) wish.pane = asked.get("pane")
+  if (/^[a-z-]{1,20}$/.test(asked.get("method") ?? "")) wish.method = asked.get("method")
+  wish.models = [...new Set((asked.get("models") ?? "").split(",").filter(Boolean))].slice(0, MOST)
+  byId("networks-pane").value = wish.pane
+  byId("networks-pane").addEventListener("change", () => ((wish.pane = byId("networks-pane").value), frame.place(), draw()))
+  byId("networks-method").addEventListener("change", () => ((wish.method = byId("networks-method").value), changed()))
+  byId("networks-add").addEventListener("click", () => {
+    const other = Object.values(groups).flat().find((name) => !wish.models.includes(name))
+    if (other && wish.models.length < MOST) (wish.models.push(other), changed())
+  })
+  byId("networks-open").addEventListener("click", () => byId("image-file").click())
+  const examples = [...document.querySelectorAll("[data-example]")].map((button) => button.dataset.example)
+  byId("networks-example").replaceChildren(element("option", { value: "" }, "–"), ...examples.map((name) => element("option", { value: name }, name)))
+  byId("networks-example").addEventListener("change", () => byId("networks-example").value && void source.example(byId("networks-example").value))
+  source.listen(() => {
+    showPicture()
+    void fill()
+  })
+}
+
+export const ready = () => {}
+
+export function take(name, text) {
+  if (!text) return name === "busy" && write(byId("networks-busy"), "")
+  const told = JSON.parse(text)
+  if (name === "busy") write(byId("networks-busy"), `${told} …`)
+  if (name === "models") groups = told
+  if (name === "network" && !methods.length) {
+    methods = [ACTIVATIONS, ...told.methods]
+    if (!methods.some((method) => method.name === wish.method)) wish.method = ACTIVATIONS.name
+    byId("networks-method").replaceChildren(...methods.map((method) => element("option", { value: method.name }, method.label)))
+    byId("networks-method").value = wish.method
+  }
+  if (groups && methods.length && !wish.models.length) wish.models = Object.entries(groups).filter(([heading]) => !heading.startsWith("Fetched")).flatMap(([, names]) => names).slice(0, 2)
+  if (methods.length && wish.models.length) changed()
+}
+
+export function seen(on) {
+  seen_ = on
+  if (!on) return asking?.abort()
+  showPicture()
+  void fill()
+}
+
+/** A picture that was dropped. */
+export function bring(file) {
+  if (/\.(zip|vizrun)$/i.test(file.name)) return false
+  source.file(file)
+  return true
+}
+
+// -- the table
+
+function changed() {
+  fields = new Map([...fields].filter(([, field]) => wish.models.includes(field.key.model)))
+  const method = methods.find((one) => one.name === wish.method) ?? ACTIVATIONS
+  byId("networks-panes").hidden = wish.method === "activations"
+  byId("networks-add").disabled = wish.models.length >= MOST
+  write(byId("networks-help"), `${method.help}${method.paper ? ` (${method.paper})` : ""} ${HELP}`)
+  if (seen_) frame.place()
+  layOut()
+  void fill()
+}
+
+const key = (model, depth) => `${model} ${depth}`
+
+function layOut() {
+  const table = byId("networks-table")
+  table.style.setProperty("--columns", wish.models.length)
+  const heads = wish.models.map((model, index) => {
+    const select = element("select", { "aria-label": `Network ${index + 1}`, "data-testid": `networks-model-${index}`, title: plain(model) })
+    offer(select, groups)
+    choose(select, model)
+    select.addEventListener("change", () => {
+      if (wish.models.includes(select.value)) return void (select.value = model) // it is there already
+      wish.models[index] = select.value
+      changed()
+    })
+    const away = element("button", { type: "button", class: "tool bare", "aria-label": `Remove ${plain(model)}`, onclick: () => (wish.models.splice(index, 1), changed()) }, "✕")
+    return element("div", { class: "head", role: "columnheader" }, select, wish.models.length > 1 ? away : null)
+  })
+  const rows = Object.entries(DEPTHS).map(([depth, label]) =>
+    element("div", { role: "row" }, element("div", { class: "depth", role: "rowheader" }, label), ...wish.models.map((model) => element("figure", { class: "cell", role: "cell", "data-at": key(model, depth), "data-testid": `networks-${depth}` }, element("canvas", { width: 64, height: 64 }), element("figcaption")))),
+  )
+  table.replaceChildren(element("div", { role: "row" }, element("div", { class: "head", role: "columnheader" }), ...heads), ...rows)
+  draw()
+}
+
+const cell = (model, depth) => byId("networks-table").querySelector(`[data-at="${CSS.escape(key(model, depth))}"]`)
+
+/** What a field must be of, to be shown. */
+const wanted = (model, depth) => ({ model, depth, method: wish.method, picture: source.current()?.blob ?? null })
+
+const fresh = (field, now) => field && field.key.method === now.method && field.key.picture === now.picture
+
+/** Asks for the fields that are missing, row by row. */
+async function fill() {
+  if (!seen_ || !methods.length || !wish.models.length) return
+  if (!source.current()) return void source.example(document.querySelector("[data-example]").dataset.example)
+  const picture = source.current()
+  if (!picture.blob) return
+  asking?.abort()
+  const mine = (asking = new AbortController())
+  const refused = new Map() // networks that cannot be had, and why
+  for (const node of byId("networks-table").querySelectorAll(".cell")) node.classList.remove("waiting")
+  try {
+    for (const depth of Object.keys(DEPTHS)) {
+      for (const model of wish.models) {
+        const now = wanted(model, depth)
+        if (fresh(fields.get(key(model, depth)), now)) continue
+        cell(model, depth).classList.add("waiting")
+        const field = { key: now, told: null, why: refused.get(model) ?? "" }
+        if (!field.why) {
+          try {
+            field.told = await post("column", { model, depth, method: wish.method }, picture.blob, mine.signal)
+            field.why = field.told.reason
+            source.accepted(picture)
+          } catch (error) {
+            if (mine.signal.aborted || !error.kind || error.kind === "PictureError") throw error
+            field.why = `${error.message} ${error.hint ?? ""}`
+            if (error.kind === "ModelError") refused.set(model, field.why)
+          }
+        }
+        if (mine.signal.aborted) return
+        fields.set(key(model, depth), field)
+        cell(model, depth).classList.remove("waiting")
+        await show(model, depth)
+      }
+    }
+    notices.remove("networks")
+  } catch (error) {
+    if (error.name === "AbortError" || mine.signal.aborted) return
+    if (error.kind === "PictureError") source.refused(picture)
+    complain("networks", error, error.kind ? null : () => void fill())
+  } finally {
+    if (asking === mine) {
+      asking = null
+      for (const node of byId("networks-table").querySelectorAll(".waiting")) node.classList.remove("waiting")
+      const times = wish.models.flatMap((model) => Object.keys(DEPTHS).map((depth) => fields.get(key(model, depth))?.told?.seconds ?? 0))
+      const whole = times.reduce((sum, seconds) => sum + seconds, 0)
+      write(byId("networks-facts"), whole ? `${whole.toFixed(1)} s in the networks` : "")
+    }
+  }
+}
+
+function draw() {
+  for (const model of wish.models) for (const depth of Object.keys(DEPTHS)) void show(model, depth)
+}
+
+async function show(model, depth) {
+  const node = cell(model, depth)
+  const field = fields.get(key(model, depth))
+  if (!node || !field) return
+  const { told, why } = field
+  const [canvas, caption] = node.children
+  node.classList.toggle("off", Boolean(why))
+  node.classList.toggle("maps", Boolean(told?.values))
+  if (told?.values) mosaic(canvas, decode(told))
+  else if (told?.panes) await picture(canvas, told.panes[wish.pane], wish.pane)
+  const parts = []
+  if (told) parts.push(element("b", {}, told.unit || (told.channel === null ? "" : `${told.layer} · ${told.channel}`)), told.score === undefined ? "" : ` ${number(told.score)}`)
+  if (why) parts.push(element("span", { class: "why" }, why))
+  else if (told?.note) parts.push(element("span", { class: "why" }, told.note))
+  if (told?.classes.length) parts.push(element("ol", { class: "best" }, ...told.classes.slice(0, 3).map(([name, share]) => element("li", {}, element("span", {}, name), element("span", { class: "number" }, `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`)))))
+  caption.replaceChildren(...parts)
+  canvas.setAttribute("aria-label", caption.textContent)
+}
+
+async function picture(canvas, bytes, pane) {
+  const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }))
+  if (pane !== wish.pane) return // another one was chosen meanwhile
+  canvas.dataset.pane = pane
+  Object.assign(canvas, { width: image.width, height: image.height })
+  canvas.getContext("2d").drawImage(image, 0, 0)
+  image.close()
+}
+
+/** Maps side by side, as square as can be. */
+function mosaic(canvas, all) {
+  const painted = sheet(paint(all, "normalised", false))
+  const across = Math.ceil(Math.sqrt(all.count))
+  const gap = all.width > 8 ? 2 : 0
+  Object.assign(canvas, { width: across * (all.width + gap) - gap, height: across * (all.height + gap) - gap })
+  const context = canvas.getContext("2d")
+  for (let i = 0; i < all.count; i++) context.drawImage(painted, 0, i * all.height, all.width, all.height, (i % across) * (all.width + gap), Math.floor(i / across) * (all.height + gap), all.width, all.height)
+}
+
+function showPicture() {
+  const now = source.current()
+  byId("networks-example").value = now?.kind === "example" ? now.name : ""
+  if (!now?.blob) return
+  const image = byId("networks-picture")
+  URL.revokeObjectURL(image.src)
+  image.src = URL.createObjectURL(now.blob)
+  image.alt = now.name
+}
+
+// -- address, keys, tests
+
+export function query() {
+  if (!methods.length || !wish.models.length) return String(new URLSearchParams([...asked].filter(([name]) => name !== "page")))
+  const parts = new URLSearchParams({ models: wish.models.join(","), method: wish.method })
+  if (wish.pane !== "heat") parts.set("pane", wish.pane)
+  return String(parts)
+}
+
+export const actions = { search: () => byId("networks-method").focus() }
+
+/** What is shown, for tests and the curious. */
+export const state = () => ({
+  models: wish.models, method: wish.method, pane: wish.pane, busy: Boolean(asking), source: source.current()?.name ?? null,
+  fields: Object.fromEntries([...fields].filter(([, field]) => fresh(field, wanted(field.key.model, field.key.depth))).map(([at, { told, why }]) => [at, { layer: told?.layer, channel: told?.channel, unit: told?.unit, score: told?.score, why }])),
+})
