@@ -18,6 +18,7 @@ from typing import Any
 from app import disk
 from app.files import Files, start
 from app.shelf import Shelf
+from app.sources import Sources
 from vizcore.engine import Engine
 from vizcore.engine.jobs import Job
 from vizcore.errors import HistoryError, ModelError, VizcoreError
@@ -41,19 +42,28 @@ class Options:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
         home: folder of runs and weights; empty for the platform's.
         arch: what is in the weights file.
+        pictures: folders of pictures that pages may open, joined as in ``PATH``.
+        anywhere: whether they may open others, too.
     """
 
     model: str = ""
     device: str = "auto"
     home: str = ""
     arch: str = ""
+    pictures: str = ""
+    anywhere: bool = False
 
     @classmethod
     def from_environment(cls) -> Options:
-        """``VIZCORE_MODEL``, ``_ARCH``, ``_DEVICE`` and ``_HOME``: the same for every way to start the server."""
+        """``VIZCORE_MODEL``, ``_ARCH``, ``_DEVICE``, ``_HOME`` and ``_PICTURES`` (folders, or ``*`` for any): the same
+        for every way to start the server."""
         read = os.environ.get
         device = read("VIZCORE_DEVICE", "") or "auto"
-        return cls(read("VIZCORE_MODEL", ""), device, read("VIZCORE_HOME", ""), read("VIZCORE_ARCH", ""))
+        folders = read("VIZCORE_PICTURES", "").split(os.pathsep)
+        named = os.pathsep.join(folder for folder in folders if folder not in ("", "*"))
+        return cls(
+            read("VIZCORE_MODEL", ""), device, read("VIZCORE_HOME", ""), read("VIZCORE_ARCH", ""), named, "*" in folders
+        )
 
 
 class Hub:
@@ -74,6 +84,7 @@ class Hub:
         self._looking = ThreadPoolExecutor(1, "vizcore-shelf")
         self._making = ThreadPoolExecutor(2, "vizcore-files")
         self.shelf = Shelf(library, self._looking)
+        self.sources = Sources(self.options.pictures.split(os.pathsep), self.options.anywhere)
         self.files = Files()
 
     def start(self) -> None:

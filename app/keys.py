@@ -74,6 +74,8 @@ KEYS: tuple[Key, ...] = (
     Key(("c",), "camera", "Camera on or off", "Image", local=True, page="image"),
     Key(("{",), "previousLayer", "Previous layer", "Weights", local=True, page="weights"),
     Key(("}",), "nextLayer", "Next layer", "Weights", local=True, page="weights"),
+    Key(("{",), "previousLayer", "Previous layer", "Patches", local=True, page="patches"),
+    Key(("}",), "nextLayer", "Next layer", "Patches", local=True, page="patches"),
     Key(("Delete",), "remove", "Throw the chosen run into the trash", "Library", local=True, page="library"),
     Key(("e",), "png", "Save the shown picture with its recipe", "Page", local=True),
     Key(("s",), "link", "Copy the link to this page", "Page", local=True, page=""),

@@ -14,6 +14,7 @@ from tornado.web import authenticated, stream_request_body
 
 from app import publish, target
 from app.guard import Guarded
+from app.hub import Hub
 from vizcore.errors import LayerError, SpecError, VizcoreError
 
 MAX_PICTURE = 32 * 2**20  # bytes of a picture that is sent
@@ -49,7 +50,7 @@ class Look(Guarded):
         self._parts = []
         self.set_header("Cache-Control", "no-store")
         try:
-            model = await self._model()
+            model = await permitted(self.hub, self._text("model", 4096))
             self._work = self._ask(what, data, model)
             if what == "check":
                 await self._tell(self._work)
@@ -79,14 +80,6 @@ class Look(Guarded):
         """The page wants something else by now, or is gone."""
         if self._work is not None:
             self._work.cancel()
-
-    async def _model(self) -> str:
-        name = self._text("model", 4096)
-        own = self.hub.default_model()
-        if name == own:
-            return name
-        known = await asyncio.wrap_future(self.hub.models())
-        return target.check_model(name, [own, *(entry["name"] for entry in known)])
 
     def _ask(self, what: str, data: bytes, model: str) -> Future[Any]:
         engine, arch = self.hub.engine, self.hub.arch(model)
@@ -129,6 +122,15 @@ class Look(Guarded):
     def _place(self) -> tuple[int, int] | None:
         """The position of a neuron, if one is named."""
         return (self._count("y"), self._count("x")) if self._text("y", 20) else None
+
+
+async def permitted(hub: Hub, name: str) -> str:
+    """The network, if a page may ask for it; raises :class:`ModelError`."""
+    own = hub.default_model()
+    if name == own:
+        return name
+    known = await asyncio.wrap_future(hub.models())
+    return target.check_model(name, [own, *(entry["name"] for entry in known)])
 
 
 def pack(answer: Any) -> bytes:

@@ -13,6 +13,8 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 from app import publish
 from app.guard import FOREVER, Guarded
 from app.looking import QUESTIONS, Look
+from app.picturing import QUESTIONS as PATCHES
+from app.picturing import Patches
 from app.transfers import Fetched, Upload
 from vizcore.errors import VizcoreError
 from vizcore.export import contact_sheet, png_bytes, recipe_of
@@ -187,6 +189,7 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (r"/exports/([A-Za-z0-9_-]{22})", Fetched),
     (r"/open", Upload),
     (f"/look/({'|'.join(QUESTIONS)})", Look),
+    (rf"/patches/({'|'.join(PATCHES)})", Patches),
     (rf"/runs/{_RUN}", Run),
     (r"/library", Shelf),
     (rf"/thumbnails/{_RUN}", Thumbnail),

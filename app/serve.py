@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import urlsplit
 
 from bokeh.command.subcommand import Argument
 from bokeh.command.subcommands.serve import Serve
@@ -47,6 +48,15 @@ class Dashboard(Serve):
         ("--arch", Argument(metavar="NAME", default=None, help="What is in it, if --model is a weights file")),
         ("--device", Argument(metavar="DEVICE", default=None, help="auto, cpu, cuda or mps")),
         ("--home", Argument(metavar="FOLDER", default=None, help="Where runs and weights are kept")),
+        (
+            "--pictures",
+            Argument(
+                metavar="FOLDER",
+                action="append",
+                default=None,
+                help="A folder of pictures that pages may open, also from other machines",
+            ),
+        ),
         ("--open", Argument(action="store_true", help="Open the page in a browser, as --show does")),
         ("--no-open", Argument(action="store_true", help="Open no browser (the default)")),
         ("--insecure", Argument(action="store_true", help="Let anybody who reaches a public address use the page")),
@@ -159,6 +169,17 @@ def prepare(args: argparse.Namespace) -> None:
     for name in ("model", "arch", "device", "home"):
         if getattr(args, name):
             os.environ[f"VIZCORE_{name.upper()}"] = getattr(args, name)
+    folders = [*(args.pictures or ()), *filter(None, os.environ.get("VIZCORE_PICTURES", "").split(os.pathsep))]
+    if only_here(args):
+        folders.append("*")  # whoever sits at this machine may open what is on it
+    os.environ["VIZCORE_PICTURES"] = os.pathsep.join(dict.fromkeys(folders))
+
+
+def only_here(args: argparse.Namespace) -> bool:
+    """Whether the page is for this machine alone: it listens here, and no proxy lets others in."""
+    if args.unix_socket is not None or is_public(args.address) or args.use_xheaders:
+        return False
+    return not any(is_public(urlsplit(f"//{origin}").hostname) for origin in args.allow_websocket_origin or ())
 
 
 def is_public(address: str | None) -> bool:

@@ -7,6 +7,9 @@ from app.pages.image import ImagePage
 from app.pages.library import LibraryPage
 from app.pages.networks import NetworksPage
 from app.pages.page import Page
+from app.pages.patches import PatchesPage
 from app.pages.weights import WeightsPage
 
-PAGES: dict[str, type[Page]] = {page.name: page for page in (Ascent, ImagePage, WeightsPage, NetworksPage, LibraryPage)}
+PAGES: dict[str, type[Page]] = {
+    page.name: page for page in (Ascent, ImagePage, PatchesPage, WeightsPage, NetworksPage, LibraryPage)
+}

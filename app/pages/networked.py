@@ -10,10 +10,11 @@ from bokeh.core.properties import String
 from bokeh.model import DataModel
 
 from app import notices, publish, target
-from app.intents import words
+from app.intents import Fields, number, words
 from app.pages.ascent import model_groups
 from app.pages.page import Page
 from app.pending import Pending
+from app.permalink import Address
 from vizcore.errors import VizcoreError
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ class NetworkState(DataModel):
 class NetworkPage(Page):
     """Tells of networks; what is seen in them goes by HTTP (``app.looking``), asked for by the script."""
 
-    intents: ClassVar = {"network": lambda page, fields: page.choose(words(fields, "model"))}
+    intents: ClassVar = {
+        "network": lambda page, fields: page.choose(words(fields, "model")),
+        "ascend": lambda page, fields: page.ascend(fields),
+    }
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -103,6 +107,13 @@ class NetworkPage(Page):
             "methods": methods,
         }
         self._tell()
+
+    def ascend(self, fields: Fields) -> None:
+        """Show what excites a filter: a run of it on the page Ascent."""
+        model, layer, channel = words(fields, "model"), words(fields, "layer"), number(fields, "channel")
+        if model and layer and channel is not None:
+            wanted = {"model": model, "layer": layer, "filters": str(channel)}
+            self.session.show_run_of(Address(target=wanted, filter=channel))
 
     def _refused(self, error: BaseException) -> None:
         """The network that is shown stays; if there is none yet, the bundled one takes its place."""

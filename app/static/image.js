@@ -73,6 +73,13 @@ export function seen(on) {
   if (network) begin()
 }
 
+/** Looks at a picture of a folder with a unit held; `given` is as in the address. */
+export function visit(given) {
+  asked = new URLSearchParams(given)
+  if (network?.model === given.model) enter(network, true)
+  else ask({ do: "network", model: given.model })
+}
+
 /** A file that was dropped: pictures are for this page, archives for the frame. */
 export function bring(file) {
   if (/\.(zip|vizrun)$/i.test(file.name)) return false
@@ -82,8 +89,8 @@ export function bring(file) {
 
 // -- networks and layers
 
-function enter(told) {
-  const same = network?.model === told.model
+function enter(told, anew = false) {
+  const same = network?.model === told.model && !anew
   network = told
   const select = byId("image-model")
   choose(select, told.model)
@@ -103,6 +110,11 @@ function enter(told) {
 }
 
 function begin() {
+  if (asked.get("picture")) {
+    const wanted = Object.fromEntries(["data", "only", "picture"].map((name) => [name, asked.get(name) ?? ""]))
+    asked.delete("picture")
+    return void source.real(wanted)
+  }
   if (!source.current()) {
     const named = asked.get("example")
     const first = document.querySelector("[data-example]")
@@ -384,6 +396,7 @@ export function query() {
   if (!wish.shared) parts.set("scale", "own")
   if (wish.sort !== "channel") parts.set("sort", wish.sort)
   if (source.current()?.kind === "example") parts.set("example", source.current().name)
+  if (source.current()?.kind === "real") for (const [name, value] of Object.entries(source.current().from)) if (value) parts.set(name, value)
   markStrip()
   return String(parts)
 }

@@ -11,12 +11,13 @@ import * as keys from "./keys.js"
 import * as library from "./library.js"
 import * as networks from "./networks.js"
 import * as notices from "./notices.js"
+import * as patches from "./patches.js"
 import * as popover from "./popover.js"
 import { connection } from "./status.js"
 import { byId } from "./text.js"
 import * as weights from "./weights.js"
 
-const pages = { ascent, image, weights, networks, library }
+const pages = { ascent, image, patches, weights, networks, library }
 const actions = { link: share, theme: () => toggleTheme(ask), help: keys.help } // of every page
 let models = null
 let count = 0
@@ -86,5 +87,5 @@ window.vizcore = {
   open: library.open,
   ask,
   /** What is shown, for tests and the curious. */
-  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state(), weights: weights.state(), networks: networks.state() }),
+  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state(), patches: patches.state(), weights: weights.state(), networks: networks.state() }),
 }

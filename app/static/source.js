@@ -10,6 +10,7 @@ const listeners = []
 let now = null // {kind, name, blob}
 let good = null // the last one that could be read
 let stream = null
+let wanted = 0 // number of the picture that was asked for last
 
 /** Calls `listener` when there is another picture: every page looks at the same one. */
 export const listen = (listener) => listeners.push(listener)
@@ -32,6 +33,7 @@ export const current = () => now
 
 /** A file that was chosen, dropped or pasted. */
 export function file(given) {
+  wanted += 1
   stop()
   take({ kind: "file", name: given.name, blob: given })
 }
@@ -40,14 +42,33 @@ export function file(given) {
 export async function example(name) {
   const button = document.querySelector(`[data-example="${CSS.escape(name)}"]`)
   if (!button) return
+  const mine = ++wanted
   try {
     const answer = await fetch(button.dataset.url)
     if (!answer.ok) throw new Error(answer.statusText)
     const blob = await answer.blob()
+    if (mine !== wanted) return
     stop()
     take({ kind: "example", name, blob })
   } catch {
     notices.show({ id: "image", kind: "error", message: "The example did not arrive.", hint: "Check the connection." })
+  }
+}
+
+/** A picture of a folder that was looked through: {data, only, picture}. */
+export async function real(from) {
+  const mine = ++wanted
+  try {
+    const answer = await fetch(`patches/original?${new URLSearchParams({ data: from.data, only: from.only, name: from.picture })}`)
+    if (!answer.ok) throw new Error(answer.statusText)
+    if (answer.headers.get("Content-Type") === "application/json") throw Object.assign(new Error(), await answer.json())
+    const blob = await answer.blob()
+    if (mine !== wanted) return
+    stop()
+    take({ kind: "real", name: from.picture, from, blob })
+  } catch (error) {
+    notices.show({ id: "image", kind: "error", message: error.message || "The picture did not arrive.", hint: error.hint ?? "Check the connection." })
+    if (!now) void example(document.querySelector("[data-example]").dataset.example)
   }
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from tests.app.fake_look import FakeLooking
+from tests.app.fake_patches import FakePatching
 from vizcore.engine.jobs import Job
 from vizcore.errors import EngineError, HistoryError, LayerError, SpecError, VizcoreError
 from vizcore.history import RunWriter, decode
@@ -76,10 +77,11 @@ def picture(step: int, channel: int, size: int, grey: bool) -> np.ndarray:
     return np.clip(128 + 110 * growth * np.stack(planes, -1), 0, 255).astype(np.uint8)
 
 
-class FakeEngine(FakeLooking):
+class FakeEngine(FakeLooking, FakePatching):
     """Commands answer at once; ``pace`` seconds a step, or by hand with :meth:`turn` when it is None."""
 
     def __init__(self, library: Library, pace: float | None = None) -> None:
+        super().__init__()
         self.library, self.pace = library, pace
         self.states: dict[str, State] = {}
         self.loading: dict[str, str] = {}
@@ -302,20 +304,21 @@ class FakeEngine(FakeLooking):
 
         return self._job("sweep", act, spec, points)
 
-    def judge(self, run: str, step: int | None = None) -> Future[Any]:
+    def judge(self, run: str, step: int | None = None, source: str = "", only: str = "") -> Future[Any]:
         def act() -> list[dict[str, Any]]:
             with self.library.open(run) as reader:
                 at = reader.latest() if step is None else step
                 rows = []
                 for frame in reader.frames(at):
                     rough = float(np.abs(np.diff(decode(frame).astype(float), axis=0)).mean()) / 255
+                    real = {"path_similarity": 1 - rough, "path_natural": 0.9} if source else {}
                     rows.append({
-                        "channel": frame.channel, "step": at, "activation": frame.score,
+                        **real, "channel": frame.channel, "step": at, "activation": frame.score,
                         "held_out": 0.8 * frame.score, "total_variation": rough,
                     })  # fmt: skip
                 return rows
 
-        return self._answer("judge", act, run, step)
+        return self._answer("judge", act, run, step, source)
 
     def _take(self, run: str, writer: RunWriter, spec: RunSpec, knobs: Knobs, step: int) -> None:
         self.tasks[run] = Task(spec, writer, knobs, spec.model == "digits")

@@ -12,7 +12,7 @@ from bokeh.application.handlers import DirectoryHandler
 from bokeh.server.server import Server
 
 import app
-from app.hub import Hub, set_hub
+from app.hub import Hub, Options, set_hub
 from app.routes import PATTERNS
 from app.serve import free_port
 from tests.app.fake import FakeEngine
@@ -24,7 +24,7 @@ def make(
 ) -> tuple[Server, Hub]:
     """A server that is not yet started, and its hub."""
     library = Library(home or tempfile.mkdtemp(prefix="vizcore-fake-"))
-    hub = Hub(library, FakeEngine(library, pace))
+    hub = Hub(library, FakeEngine(library, pace), Options(anywhere=True))
     set_hub(hub)
     application = Application(DirectoryHandler(filename=str(Path(app.__file__).parent)))
     port = port or free_port("127.0.0.1", 0)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from app.hub import Options
 from app.serve import DEFAULTS, Dashboard, Unheard, is_public, main, prepare
 
 
@@ -144,3 +145,28 @@ def test_a_stream_without_a_reader_takes_everything(tmp_path: Path) -> None:
     heard = Unheard((tmp_path / "x").open("w"))
     heard._stream.close()  # type: ignore[union-attr]
     assert heard.write("f") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "open_"),
+    [
+        ([], True),
+        (["--address", "localhost"], True),
+        (["--allow-websocket-origin", "127.0.0.1:9000"], True),
+        (["--address", "0.0.0.0", "--insecure"], False),
+        (["--allow-websocket-origin", "my.domain.org"], False),
+        (["--allow-websocket-origin", "*"], False),
+        (["--use-xheaders"], False),
+    ],
+)
+def test_folders_of_pictures_are_open_to_this_machine_only(
+    flags: list[str], open_: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VIZCORE_PICTURES", "")
+    parser = argparse.ArgumentParser()
+    Dashboard(parser)
+    parser.set_defaults(**DEFAULTS)
+    prepare(parser.parse_args(["--port", "0", "--pictures", str(tmp_path), *flags]))
+    options = Options.from_environment()
+    assert options.pictures == str(tmp_path)
+    assert options.anywhere is open_
