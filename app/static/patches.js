@@ -120,8 +120,8 @@ function list(folders) {
   const short = (name) => name.split(/[\\/]/).filter(Boolean).pop() ?? name
   byId("patches-folders").replaceChildren(
     ...folders.map((one) => {
-      const text = one.name === "examples" ? "bundled examples" : short(one.name) + (one.only ? ` (${one.only})` : "")
-      return element("button", { type: "button", class: "tool small", title: one.name, "data-folder": one.name, "aria-pressed": "false", onclick: () => (fill(one), void look(true)) }, text)
+      const text = (one.name === "examples" ? "bundled examples" : short(one.name)) + (one.only ? ` (${one.only})` : "")
+      return element("button", { type: "button", class: "tool small", title: one.name, "data-folder": one.name, "data-only": one.only, "aria-pressed": "false", onclick: () => (fill(one), void look(true)) }, text)
     }),
   )
   mark()
@@ -139,10 +139,7 @@ function read() {
 }
 
 function mark() {
-  for (const button of byId("patches-folders").children) {
-    const one = offered.find((folder) => folder.name === button.dataset.folder && folder.only === wish.only)
-    button.setAttribute("aria-pressed", String(Boolean(one) && one.name === wish.data))
-  }
+  for (const button of byId("patches-folders").children) button.setAttribute("aria-pressed", String(button.dataset.folder === wish.data && (button.dataset.only ?? "") === wish.only))
 }
 
 function chooseLayer(path) {

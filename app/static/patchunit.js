@@ -103,4 +103,4 @@ function histogram(told) {
 }
 
 /** What is shown, for tests. */
-export const state = () => ({ held: shown && { channel: shown.told.channel, patches: shown.told.patches.map(({ name, value }) => ({ name, value })) } })
+export const state = () => ({ asking: Boolean(asking), held: shown && { channel: shown.told.channel, patches: shown.told.patches.map(({ name, value }) => ({ name, value })) } })
