@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from vizcore.cli import main
+
+Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +33,36 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("VIZCORE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command with ``--json`` and returns the one object that it printed; ``code`` is what it must exit with."""
+
+    def call(*args: object, code: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main([*map(str, args), "--json"]) == code, capsys.readouterr()
+        out = capsys.readouterr().out
+        assert out.count("\n") == 1, f"more than one line on standard output: {out[:300]!r}"
+        result: dict[str, Any] = json.loads(out)
+        return result
+
+    return call
+
+
+@pytest.fixture
+def refused(run: Run) -> Callable[..., dict[str, str]]:
+    """Runs a command that must be refused: one sentence, a remedy, no path of this machine, exit code 2."""
+
+    def call(*args: object, kind: str) -> dict[str, str]:
+        error: dict[str, str] = run(*args, code=2)["error"]
+        assert set(error) == {"kind", "message", "hint"}
+        assert error["kind"] == kind, error
+        assert error["message"].endswith(".")
+        assert error["hint"]
+        assert "\n" not in error["message"]
+        assert str(Path.cwd()) not in error["message"] + error["hint"]
+        assert "Traceback" not in error["message"]
+        return error
+
+    return call

@@ -32,39 +32,6 @@ Run = Callable[..., dict[str, Any]]
 FAST = ("--size", "16", "--steps", "3", "--threads", "1", "--set", "precision=fp32", "--pad", "0", "--jitter", "0")
 
 
-@pytest.fixture
-def run(capsys: Capture) -> Run:
-    """Runs a command with ``--json`` and returns the one object that it printed; ``code`` is what it must exit with."""
-
-    def call(*args: str, code: int = 0) -> dict[str, Any]:
-        capsys.readouterr()
-        assert main([*args, "--json"]) == code
-        out = capsys.readouterr().out
-        assert out.count("\n") == 1, f"more than one line on standard output: {out[:300]!r}"
-        result: dict[str, Any] = json.loads(out)
-        return result
-
-    return call
-
-
-@pytest.fixture
-def refused(run: Run) -> Callable[..., dict[str, str]]:
-    """Runs a command that must be refused: one sentence, a remedy, no path of this machine, exit code 2."""
-
-    def call(*args: str, kind: str) -> dict[str, str]:
-        error: dict[str, str] = run(*args, code=2)["error"]
-        assert set(error) == {"kind", "message", "hint"}
-        assert error["kind"] == kind, error
-        assert error["message"].endswith(".")
-        assert error["hint"]
-        assert "\n" not in error["message"]
-        assert str(Path.cwd()) not in error["message"] + error["hint"]
-        assert "Traceback" not in error["message"]
-        return error
-
-    return call
-
-
 # What machines read -------------------------------------------------------------------------------------------------
 
 

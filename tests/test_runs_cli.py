@@ -21,28 +21,6 @@ Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def run(capsys: Capture) -> Run:
-    def call(*args: str, code: int = 0) -> dict[str, Any]:
-        capsys.readouterr()
-        assert main([*args, "--json"]) == code
-        result: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return result
-
-    return call
-
-
-@pytest.fixture
-def refused(run: Run) -> Callable[..., dict[str, str]]:
-    def call(*args: str, kind: str) -> dict[str, str]:
-        error: dict[str, str] = run(*args, code=2)["error"]
-        assert error["kind"] == kind, error
-        assert error["hint"]
-        return error
-
-    return call
-
-
-@pytest.fixture
 def made(run: Run, tmp_path: Path) -> str:
     """A run of 40 steps of two filters of the bundled digits network, in exact arithmetic."""
     out = str(tmp_path / "rendered")

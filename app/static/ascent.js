@@ -193,6 +193,8 @@ export const told = () => ({
   stage: state.stage && { ...state.stage },
   linked: state.linked,
   kept: state.kept.length,
+  steps: state.kept,
+  revision: state.revision,
   latest: state.kept[state.kept.length - 1] ?? null,
   tiles: Object.fromEntries(state.drawn),
   pins: Object.fromEntries(state.pins),

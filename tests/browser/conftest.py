@@ -9,13 +9,16 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from vizcore.history import entries, schema
+from vizcore.runs import Library
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -24,14 +27,21 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 ROOT = Path(__file__).parents[2]
+PAUSED = "s.state === 'paused' && s.latest >= s.step && s.latest === s.shown"
 PACE = 0.06  # seconds a step: slow, so that a test sees what it asked for
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Home of the server's runs."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def server(library: Path) -> Iterator[str]:
     """Address of a dashboard whose engine is synthetic."""
-    home = tmp_path_factory.mktemp("runs")
-    command = [sys.executable, "-m", "tests.app.fake_server", "--port", "0", "--pace", str(PACE), "--home", str(home)]
+    command = [sys.executable, "-m", "tests.app.fake_server", "--port", "0", "--pace", str(PACE)]
+    command += ["--home", str(library)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
@@ -58,8 +68,8 @@ def browser() -> Iterator[Any]:
 class Visit:
     """A page, with the words for what tests do to it."""
 
-    def __init__(self, page: Any, address: str) -> None:
-        self.page, self.address = page, address
+    def __init__(self, page: Any, address: str, library: Path) -> None:
+        self.page, self.address, self.library = page, address, Library(library)
         self.noise: list[str] = []  # what no page should ever say
         self.home = address.rsplit("/", 1)[0]
         page.on("pageerror", lambda error: self.noise.append(f"error: {error}"))
@@ -90,7 +100,19 @@ class Visit:
     def pause(self) -> dict[str, Any]:
         """Pause, and wait until the last picture is up."""
         self.page.get_by_test_id("primary").click()
-        return self.until("s.state === 'paused' && s.latest >= s.step && s.latest === s.shown")
+        return self.until(PAUSED)
+
+    def edit(self, run: str, query: str, *values: object) -> None:
+        """Change a run file behind the server's back, which tells the page: nothing undoes what a test pretends."""
+        with schema.editing(self.library.path(run)) as connection:
+            connection.execute(query, values)
+
+    def thin(self, run: str, steps: Iterable[int]) -> None:
+        """Take the pictures of ``steps`` out of the run file, and wait until the page knows."""
+        gone = list(steps)
+        with schema.editing(self.library.path(run)) as connection:
+            entries.drop(connection, gone)
+        self.until(f"!s.steps.some((step) => {gone}.includes(step))")
 
     def slide(self, name: str, step: int) -> None:
         """Move a history slider as a hand does."""
@@ -123,13 +145,13 @@ def context(browser: Any) -> Any:
 
 
 @pytest.fixture
-def visit(browser: Any, context: Any, server: str) -> Iterator[Callable[..., Visit]]:
+def visit(browser: Any, context: Any, server: str, library: Path) -> Iterator[Callable[..., Visit]]:
     """Opens pages; afterwards none may have complained or asked another host for anything."""
     visits: list[Visit] = []
 
     def make(**options: Any) -> Visit:
         profile = browser.new_context(**options) if options else context
-        visits.append(Visit(profile.new_page(), server))
+        visits.append(Visit(profile.new_page(), server, library))
         return visits[-1]
 
     yield make

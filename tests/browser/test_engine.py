@@ -61,6 +61,14 @@ def opened(visit: Open, query: str = ADDRESS) -> Visit:
     return here
 
 
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for a state of the run file."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.05)
+
+
 def turn(here: Visit, name: str, presses: int) -> None:
     """Turn a knob with the arrow keys."""
     handle = here.page.get_by_test_id(f"control-{name}").locator(".noUi-handle")
@@ -92,10 +100,9 @@ def test_a_turned_knob_is_logged_and_changes_the_course_from_its_step_on(visit: 
     turn(here, "jitter", 6)
     file = reader(library, here.state()["run"])
     spec = file.spec
-    deadline = time.monotonic() + 30
-    while [value for _, _, value in file.knobs()][-1:] != [spec.jitter + 6] and time.monotonic() < deadline:
-        time.sleep(0.1)
-    here.page.wait_for_timeout(500)
+    until(lambda: [value for _, _, value in file.knobs()][-1:] == [spec.jitter + 6])
+    last = file.knobs()[-1][0]
+    until(lambda: file.latest() >= last + 8)
     here.pause()
     log = file.knobs()
     steps, scores, _ = file.scores()
@@ -203,10 +210,7 @@ def test_what_nobody_sees_rests(visit: Open, library: Path) -> None:
     run = here.state()["run"]
     here.page.close()
     file = reader(library, run)
-    deadline = time.monotonic() + 20
-    while file.state != "resting" and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert file.state == "resting"
+    until(lambda: file.state == "resting")
     file.close()
 
 

@@ -6,6 +6,7 @@ import base64
 import io
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,14 +123,14 @@ def test_methods_give_three_panes_or_say_why_not(visit: Open) -> None:
 
 
 @pytest.fixture
-def eyes(browser: Any, server: str) -> Iterator[Open]:
+def eyes(browser: Any, server: str, library: Path) -> Iterator[Open]:
     """Opens pages of a browser whose camera is made up, allowed or not."""
     seeing = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, CAMERA])
     visits: list[Visit] = []
 
     def make(allowed: bool) -> Visit:
         context = seeing.new_context(permissions=["camera"] if allowed else [])
-        visits.append(Visit(context.new_page(), server))
+        visits.append(Visit(context.new_page(), server, library))
         return visits[-1]
 
     yield make

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.browser.conftest import Visit
+from tests.browser.conftest import PAUSED, Visit
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Visit]
@@ -31,8 +31,7 @@ def test_keys(visit: Open) -> None:
     here = visit().open()
     press = here.page.keyboard.press
     press("Space")
-    here.until("s.state === 'paused' && s.shown === s.latest")
-    end = here.state()["latest"]
+    end = here.until(PAUSED)["latest"]
     press("ArrowLeft")
     here.until(f"s.shown === {end - 1} && !s.live")
     press("Home")
@@ -125,14 +124,14 @@ def test_one_and_sixty_four_tiles_fit(visit: Open, filters: str, count: int) -> 
 def test_narrow_windows_put_the_right_column_under(visit: Open) -> None:
     here = visit().open()
     here.page.set_viewport_size({"width": 900, "height": 800})
-    here.page.wait_for_timeout(200)
+    place = "(name) => document.querySelector(name).getBoundingClientRect()"
+    here.page.wait_for_function(f"() => {{ const at = {place}; return at('.right').top >= at('.centre').bottom }}")
     right, centre = (here.page.locator(name).bounding_box() for name in (".right", ".centre"))
     assert right["y"] >= centre["y"] + centre["height"]
     assert not here.page.evaluate("document.scrollingElement.scrollWidth > innerWidth")
     assert here.page.get_by_test_id("stage-canvas").bounding_box()["width"] > 300
     here.page.set_viewport_size({"width": 400, "height": 800})
-    here.page.wait_for_timeout(200)
-    assert not here.page.evaluate("document.scrollingElement.scrollWidth > innerWidth")
+    here.page.wait_for_function("() => innerWidth === 400 && document.scrollingElement.scrollWidth <= innerWidth")
     assert here.page.get_by_test_id("stage-canvas").bounding_box()["width"] > 250
 
 
@@ -149,7 +148,8 @@ def test_a_lost_connection_is_said_and_the_page_comes_back(visit: Open) -> None:
     here.page.evaluate("window.before = true, vizcore.lost()")
     assert "lost" in here.page.get_by_test_id("notice").inner_text()
     assert here.page.get_by_test_id("connection").get_attribute("data-state") == "lost"
-    here.page.wait_for_timeout(700)
+    with here.page.expect_event("requestfailed", lambda request: request.url.endswith("/healthz")):
+        pass  # one more is refused
     here.page.unroute("**/healthz")
     here.page.wait_for_function("() => !window.before && window.vizcore?.state?.().run", timeout=15000)
     here.noise.clear()  # the browser reports the requests that failed
@@ -196,9 +196,8 @@ def test_pictures_of_another_revision_are_fetched_again(visit: Open) -> None:
     state = here.pause()
     asked: list[str] = []
     here.page.on("request", lambda request: "/frames/" in request.url and asked.append(request.url))
-    kept = f"{{run: '{state['run']}', steps: [[0, {state['latest']}, 1]], knobs: [], revision: 1}}"
-    here.page.evaluate(f"vizcore.told('ascent', 'kept', JSON.stringify({kept}))")
-    here.until("s.shown === s.latest")
+    here.edit(state["run"], "INSERT INTO meta VALUES ('revision', '1')")
+    here.until("s.revision === 1 && s.shown === s.latest")
     here.slide("history", 3)
     here.until("s.shown === 3")
     assert asked

@@ -106,11 +106,11 @@ def test_two_runs_take_turns(engine: Engine) -> None:
     quick, slow = begin(engine, channels="0"), begin(engine, channels="0-31")
     until(lambda: all(engine.states[run].step > 20 for run in (quick, slow)))
     base = {run: engine.states[run].seconds for run in (quick, slow)}
-    until(lambda: all(engine.states[run].seconds - base[run] > 0.5 for run in (quick, slow)))
+    until(lambda: all(engine.states[run].seconds - base[run] > 1 for run in (quick, slow)))
     used = [engine.states[run].seconds - base[run] for run in (quick, slow)]
     for run in (quick, slow):
         engine.stop(run).result(TIMEOUT)
-    assert 0.4 < used[0] / used[1] < 2.5
+    assert 0.25 < used[0] / used[1] < 4  # by steps it would be one to thirty
 
 
 def test_an_unwatched_run_rests_and_wakes(engine: Engine) -> None:

@@ -29,19 +29,6 @@ MODEL = "imagenette-robust"
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*args: object, code: int = 0) -> dict[str, Any]:
-        capsys.readouterr()
-        assert main([*map(str, args), "--json"]) == code, capsys.readouterr()
-        out = capsys.readouterr().out
-        assert out.count("\n") == 1
-        found: dict[str, Any] = json.loads(out)
-        return found
-
-    return call
-
-
-@pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "a photo.png"
     Image.fromarray(nets.picture(70, 90)).save(path)
