@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from vizcore import lineage
 from vizcore.errors import SpecError
+from vizcore.export import Recipe
+from vizcore.history import RunReader
 from vizcore.params import Value
-from vizcore.spec import NAMED, PARAMS, PRESETS, RunSpec, build, format_channels
+from vizcore.spec import NAMED, PARAMS, PRESETS, Knobs, RunSpec, build, format_channels, to_dict
 
 _TARGET = ("model", "arch", "layer", "filters", "objective", "preset", *NAMED)
 _LIMIT = 4096  # longer values are nobody's address
+_TURNS = 300  # of knobs: more of them would not fit
+_UNPACKED = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class Address:
 
     Args:
         step, filter: what is looked at, in the run.
+        past: how the run became what it is, as :func:`pack` wrote it.
         against: picture B.
         odd: parts that mean nothing.
     """
@@ -41,6 +50,7 @@ class Address:
     step: int | None = None
     filter: int | None = None
     against: Place | None = None
+    past: str = ""
     odd: tuple[str, ...] = ()
 
     @property
@@ -108,12 +118,52 @@ def decode(query: str | Mapping[str, Sequence[bytes] | str]) -> Address:
         step=_number(known.get("step", "")),
         filter=_number(known.get("filter", "")),
         against=_place(known.get("b", "")),
+        past=known.get("past", ""),
         odd=tuple(
             f"{name}={known[name][:40]}"
             for name in ("step", "filter")
             if name in known and _number(known[name]) is None
         ),
     )
+
+
+def pack(reader: RunReader) -> str:
+    """How a run became what it is, where its spec alone does not say it: turns of knobs, and what it was forked from.
+
+    Empty if there is nothing of that, it is not known, or it is too long for an address.
+    """
+    above, knobs = lineage.of(reader), reader.knobs()
+    if not (above or knobs) or above is None or len(knobs) > _TURNS:
+        return ""
+    data = {
+        "above": [[encode(one.spec), one.knobs, one.step] for one in above], "spec": encode(reader.spec),
+        "knobs": knobs, "weights": str(reader.meta.get("weights_hash", "")),
+    }  # fmt: skip
+    packed = base64.urlsafe_b64encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9))
+    text = packed.decode("ascii").rstrip("=")
+    return text if len(text) <= _LIMIT else ""
+
+
+def unpack(text: str) -> Recipe:
+    """The recipe of the run in a text of :func:`pack`, as far as it was told.
+
+    Raises:
+        SpecError: it is none, or a value in it is out of range.
+    """
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        data = json.loads(zlib.decompressobj().decompress(packed, _UNPACKED))
+        spec = decode(data["spec"]).spec()
+        knobs = tuple(Knobs(spec, [(int(at), str(name), value) for at, name, value in data["knobs"]]).log)
+        line = [
+            {"spec": to_dict(decode(query).spec()), "knobs": turns, "step": step}
+            for query, turns, step in data["above"]
+        ]
+        above = lineage.read(line, spec)
+        step = max([above[-1].step if above else 0, *(turn[0] for turn in knobs)])
+        return Recipe(spec, step, knobs, weights_hash=str(data["weights"]), above=above)
+    except (ValueError, TypeError, KeyError, AttributeError, zlib.error, RecursionError) as error:
+        raise SpecError("The address does not say how its run became what it is.", "Use the link as it was.") from error
 
 
 def _place(text: str) -> Place | None:

@@ -73,7 +73,7 @@ class Pilot:
                 self.open(address.run, resume=autostart)
                 return
             except VizcoreError as error:
-                again = "Start it again" if address.target else "Start the showcase"
+                again = "Start it again" if address.target or address.past else "Start the showcase"
                 self._tell({**notices.from_error(error, {"label": again, "do": "start"}), "keep": True})
                 autostart = False
         self._begin_address(address, autostart)
@@ -183,8 +183,8 @@ class Pilot:
         if resume and run not in self.hub.engine.states and reader.state not in ("done", "failed", "paused"):
             self.pending.add(self.hub.engine.resume_run(run), lambda _: self._watch(), refused)
 
-    def repeat(self, recipe: Recipe) -> None:
-        """Begin the run of a recipe again, with every turn of a knob."""
+    def repeat(self, recipe: Recipe, fork: Callable[[RunSpec, Recipe], None]) -> None:
+        """Begin the run of a recipe again, with every turn of a knob; ``fork`` does it for one that left another."""
         spec = recipe.spec.replace(arch=self.hub.arch(recipe.spec.model))
 
         def described(description: dict[str, Any]) -> None:
@@ -193,6 +193,9 @@ class Pilot:
             if recipe.weights_hash and here and here != recipe.weights_hash:
                 hint = "The pictures will not be those of the recipe."
                 self._tell({**notices.notice("info", "The network here has other weights.", hint), "keep": True})
+            if recipe.above:
+                fork(spec, recipe)
+                return
             self.description, self.wanted = description, spec
             self._begin(spec, knobs=recipe.knobs)
 

@@ -24,7 +24,10 @@ from app.pages.ascent import Ascent
 from app.pages.page import Page
 from app.permalink import Address, Place, pairs
 from app.sweeps import axes
+from vizcore import lineage
 from vizcore.export import Recipe
+from vizcore.params import Param
+from vizcore.spec import PARAMS
 
 PERIOD = 30  # milliseconds from tick to tick: as often as a page is drawn
 HELLO = 1.0  # seconds to wait for the browser's first word after it is ready
@@ -116,7 +119,7 @@ class Session:
 
     def repeat(self, recipe: Recipe) -> None:
         """Make a run again from the recipe of a picture, and show it."""
-        self.ascent.pilot.repeat(recipe)
+        self.ascent.repeat(recipe)
         self._lead("ascent")
 
     def _lead(self, name: str) -> None:
@@ -200,6 +203,7 @@ def open_page(
             "films": films(),
             "tables": tables(),
             "axes": axes(),
+            "settings": settings(),
         }
     )
     doc.config.reconnect_session = False  # loses pictures in Bokeh 3.9; the page reloads instead
@@ -216,6 +220,11 @@ def open_page(
     doc.on_event("connection_lost", lambda _: session.lost())
     doc.on_session_destroyed(lambda _context, session=session: session.close())
     return session
+
+
+def settings() -> list[Param]:
+    """The settings that a fork may have otherwise by a choice."""
+    return [PARAMS[name] for name in lineage.SETTINGS if name in PARAMS and PARAMS[name].choices]
 
 
 def films() -> list[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app import notices, publish
 from app.permalink import Place
+from vizcore.export import Recipe
 from vizcore.history import RunReader
-from vizcore.runs import pins
-from vizcore.spec import HOT, Knobs
+from vizcore.spec import HOT, Knobs, RunSpec
 
 if TYPE_CHECKING:
     from app.pages.ascent import Ascent
@@ -34,13 +35,22 @@ class Travels:
 
     # -- forks ---------------------------------------------------------------------------------------------
 
-    def fork(self, step: int, channels: Sequence[int] | None, *, now: bool = False, reseed: bool = False) -> None:
+    def fork(
+        self,
+        step: int,
+        channels: Sequence[int] | None,
+        *,
+        now: bool = False,
+        reseed: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         """Leave the shown run before the update of ``step``.
 
         Args:
             channels: filters that come along; all if not given.
             now: the knobs are as they stand at present, not as they were at that step.
             reseed: the random moves are others from there on.
+            settings: cold ones that are otherwise from there on.
         """
         run, reader, wanted = self._pilot.run, self._pilot.reader, self._pilot.wanted
         if run is None or reader is None or wanted is None:
@@ -48,12 +58,18 @@ class Travels:
         then = Knobs(reader.spec, reader.knobs()).at(step)
         knobs = {name: getattr(wanted, name) for name in HOT if now and getattr(wanted, name) != then[name]}
         seed = secrets.randbelow(10_000) if reseed else None
-        job = self._hub.engine.fork(run, step, channels=channels, knobs=knobs, seed=seed)
+        job = self._hub.engine.fork(run, step, channels=channels, knobs=knobs, seed=seed, settings=settings)
         self._jobs.add(job, f"Leaving at step {step}", self._forked)
 
     def _forked(self, run: str) -> None:
         self._page.open(Place(run))
         self._hub.shelf.refresh(now=True)
+
+    def repeat(self, spec: RunSpec, recipe: Recipe) -> None:
+        """Make a fork again from its recipe, after the runs that it comes from."""
+        above = tuple(replace(one, spec=one.spec.replace(arch=spec.arch)) for one in recipe.above)
+        job = self._hub.engine.repeat(spec, recipe.knobs, above)
+        self._jobs.add(job, f"Repeating what it was forked from, to step {above[-1].step}", self._forked)
 
     # -- steps that were thinned out -----------------------------------------------------------------------
 
@@ -82,16 +98,27 @@ class Travels:
 
     # -- pins ----------------------------------------------------------------------------------------------
 
-    def pin(self, step: int, note: str) -> None:
-        """Keep the pictures of a step for good, with a note; again to change the note."""
-        if self._pilot.run is not None:
-            work = self._hub.aside(self._hub.library.pin, self._pilot.run, step, note)
+    def pin(self, step: int, channel: int | None, note: str, instead: Sequence[int | None] = ()) -> None:
+        """Keep the pictures of a step for good, with a note on one filter or on all; again to change the note.
+
+        Args:
+            instead: of which filter (or all) the pin was before.
+        """
+        run, library = self._pilot.run, self._hub.library
+
+        def write(run: str) -> None:
+            library.pin(run, step, note, channel)
+            for old in instead:
+                library.unpin(run, step, old)
+
+        if run is not None:
+            work = self._hub.aside(write, run)
             self._pilot.pending.add(work, lambda _: self._page.look_again(), self._not_recomputed)
 
-    def unpin(self, step: int) -> None:
+    def unpin(self, step: int, channel: int | None) -> None:
         """Take a pin away."""
         if self._pilot.run is not None:
-            work = self._hub.aside(self._hub.library.unpin, self._pilot.run, step)
+            work = self._hub.aside(self._hub.library.unpin, self._pilot.run, step, channel)
             self._pilot.pending.add(work, lambda _: self._page.look_again(), self._not_recomputed)
 
     # -- picture B -----------------------------------------------------------------------------------------
@@ -134,7 +161,7 @@ class Travels:
 
     def changed(self, reader: RunReader) -> None:
         """The run file has grown."""
-        publish.put(self._page.state, "pins", [[step, note] for step, note in pins(reader).items()])
+        publish.put(self._page.state, "pins", [[pin.step, pin.channel, pin.note] for pin in reader.pins()])
 
     def tick(self) -> None:
         """Tell of forks, when there are other runs."""

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vizcore import runs
 from vizcore import spec as specs
 from vizcore.errors import HistoryError, SpecError
 from vizcore.export import Recipe
-from vizcore.runs import Library
+from vizcore.history import Pin, schema
+from vizcore.runs import Library, Listing
 
 SPEC = specs.build("digits", "conv1", (0, 1), size=16, steps=32)
 
@@ -47,22 +47,46 @@ def test_names_search_and_sort() -> None:
         library.annotate(one, name="x" * 121)
 
 
-def test_pins_have_notes_and_can_be_taken_away() -> None:
+def kept(library: Library, run: str) -> dict[int, int]:
+    """Why the pictures of each step are kept."""
+    with library.open(run) as reader:
+        return dict(reader._rows("SELECT step, kept FROM picture"))
+
+
+def test_pins_are_of_a_filter_or_of_all_with_notes_and_can_be_taken_away() -> None:
     library = Library()
     parent = make(library, 6)
-    child = make(library, 2, root=(parent, 4))
+    child = make(library, 2, SPEC.replace(channels=(1,)), root=(parent, 4))
     assert library.pin(parent, 1, "the first <eye>")
-    assert library.pin(child, 2, "from above")
+    assert library.pin(parent, 1, "an owl", 1)
+    assert library.pin(parent, 3, "of 0", 0)
+    assert library.pin(child, 2, "from above", 1)
     assert not library.pin(parent, 99)
+    for run, channel in ((parent, 2), (child, 0)):
+        with pytest.raises(SpecError, match=f"no filter {channel}"):
+            library.pin(run, 1, "", channel)
     with library.open(parent) as old, library.open(child) as new:
-        assert runs.pins(old) == {1: "the first <eye>"}
-        assert runs.pins(new) == {1: "the first <eye>", 2: "from above"}
-        kept = dict(old._rows("SELECT step, kept FROM picture"))
-        assert (kept[1], kept[2]) == (2, 2)
+        first = [Pin(1, None, "the first <eye>"), Pin(1, 1, "an owl")]
+        assert old.pins() == [*first, Pin(3, 0, "of 0")]
+        assert new.pins() == [*first, Pin(2, 1, "from above")]  # that of filter 0 is not its own
+    assert library.pin(parent, 1, "two owls", 1)
     assert library.unpin(parent, 1)
     assert not library.unpin(parent, 1)
     with library.open(child) as new:
-        assert runs.pins(new) == {2: "from above"}
+        assert new.pins() == [Pin(1, 1, "two owls"), Pin(2, 1, "from above")]
+
+
+def test_pictures_stay_as_long_as_any_pin_keeps_them() -> None:
+    library = Library()
+    parent = make(library, 6)
+    child = make(library, 2, root=(parent, 4))
+    for run, channel in ((parent, None), (parent, 1), (child, 1)):
+        assert library.pin(run, 2, "", channel)
+    for run, channel in ((parent, None), (parent, 1)):
+        assert library.unpin(run, 2, channel)
+        assert kept(library, parent)[2] == schema.PINNED
+    assert library.unpin(child, 2, 1)
+    assert kept(library, parent)[2] == schema.ALWAYS  # one of the first steps
 
 
 def test_a_deleted_run_can_be_taken_back_and_is_gone_after_cleaning() -> None:
@@ -89,7 +113,7 @@ def test_a_damaged_run_can_be_deleted() -> None:
     run = make(library)
     library.path(run).write_bytes(b"nonsense" * 400)
     library.delete(run)
-    assert library.scan() == runs.Listing()
+    assert library.scan() == Listing()
 
 
 def test_a_run_with_forks_is_not_deleted_without_saying_so() -> None:

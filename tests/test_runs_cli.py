@@ -163,3 +163,84 @@ def test_a_fork_is_shown_with_its_parent(run: Run, made: str, capsys: Capture) -
     assert f"{made} at step 5" in capsys.readouterr().out
     with RunReader(library.path(child)) as reader:
         assert export.recipe_of(reader, 5, 3).extra["fork"] == [made, 5]
+
+
+def test_a_fork_of_a_fork_is_repeated_from_a_picture_where_its_parents_are_not(
+    run: Run, refused: Any, made: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    first = run("runs", "fork", made, "--step", "10", "--set", "rate=0.2", "--set", "seed=9", "--objective", "-channel")
+    assert (first["parent"], first["step"], first["channels"]) == ([made, 10], 40, [3, 5])
+    second = run("runs", "fork", first["run"], "--step", "21", "--channels", "5", "--set", "optimizer=ascent")
+    png, early = tmp_path / "a.png", tmp_path / "early.png"
+    run("runs", "export", second["run"], "--out", png, "--channels", "5", "--steps", "30")
+    run("runs", "export", second["run"], "--out", early, "--channels", "5", "--steps", "15")
+    recipe = export.read_recipe(png)
+    assert [(one.step, one.spec.seed, one.spec.objective) for one in recipe.above] == [
+        (10, 0, "channel"),
+        (21, 9, "-channel"),
+    ]
+    assert (recipe.spec.optimizer, recipe.spec.channels) == ("ascent", (5,))
+    assert run("runs", "show", png)["run"] == second["run"]
+    before = export.read_recipe(early)  # it is the parent's picture: its recipe says so
+    assert (before.extra["run"], before.spec.channels, len(before.above)) == (first["run"], (3, 5), 1)
+    with runs.Library().open(second["run"]) as reader:
+        scores = reader.scores()[1][:31].tolist()
+        assert export.recipe_of(reader, 30, 5) == recipe
+
+    monkeypatch.setenv("VIZCORE_HOME", str(tmp_path / "elsewhere"))
+    assert runs.Library().list() == []
+    again = run("runs", "replay", png)
+    assert (again["identical"], again["step"]) == (True, 30)
+    with runs.Library().open(again["run"]) as reader:
+        assert reader.scores()[1].tolist() == scores  # the ancestors' steps too, bit for bit
+        assert reader.steps().tolist() == list(range(31))
+        assert reader.root == 21
+    assert len(runs.Library().list()) == 3
+    assert run("runs", "show", png)["run"] == again["run"]  # found by what it is, whatever its id
+    assert run("runs", "show", early)["run"] == again["parent"][0]
+    assert run("runs", "replay", early)["identical"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda above: above[0]["spec"].update(size=64), "damaged"),
+        (lambda above: above[0]["spec"].update(channels=[3]), "cannot be used"),
+        (lambda above: above[0].update(step=-1), "damaged"),
+        (lambda above: above[0].update(step=10**6), "ends before"),
+        (lambda above: above.extend(above * 70), "damaged"),
+        (lambda above: above[0].update(spec=3), "cannot be used"),
+    ],
+)
+def test_forged_ancestors_are_refused_and_leave_nothing(
+    run: Run, refused: Any, tmp_path: Path, change: Callable[[list[dict[str, Any]]], None], words: str
+) -> None:
+    spec = specs.build("digits", "conv2", (3, 5), size=32, steps=8, seed=1)
+    parent = specs.to_dict(spec.replace(seed=0))
+    above = [{"spec": parent, "knobs": [], "step": 4}]
+    change(above)
+    data = {"vizcore": "1", "spec": specs.to_dict(spec), "step": 6, "knobs": [], "channel": 3, "above": above}
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(export.KEY, json.dumps({**data, "extra": {"exact": True}}))
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png", pnginfo=info)
+    kind = "HistoryError" if words == "ends before" else "ExportError"
+    assert words in refused("runs", "replay", tmp_path / "a.png", kind=kind)["message"]
+    assert runs.Library().list() == []
+
+
+def test_a_fork_keeps_what_its_picture_means(run: Run, refused: Any, made: str) -> None:
+    for change in ("size=64", "parameterization=pixel", "fourier_decay=2", "start=0.5", "decorrelate=no"):
+        told = refused("runs", "fork", made, "--step", "3", "--set", change, kind="SpecError")
+        assert "fork" in told["message"]
+    assert (
+        "not of classes"
+        in refused("runs", "fork", made, "--step", "3", "--objective", "class", kind="SpecError")["message"]
+    )
+    refused("runs", "fork", made, "--step", "3", "--objective", "chanel", kind="SpecError")
+    refused("runs", "fork", made, "--step", "3", "--set", "colour=1", kind="SpecError")
+    refused("runs", "fork", made, "--step", "99", kind="HistoryError")
+    refused("runs", "fork", made, "--step", "3", "--channels", "4", kind="SpecError")
+    assert [info.id for info in runs.Library().list()] == [made]
+    with schema.editing(runs.Library().path(made)) as connection:
+        entries.Meta("above", "[3]").apply(connection)
+    refused("runs", "fork", made, "--step", "3", kind="HistoryError")

@@ -276,11 +276,13 @@ def _check(path: Path) -> None:
     """Refuse what is no whole run file of ours, and one with more in it than our tables (a trigger would run here)."""
     with schema.translated(), contextlib.closing(schema.connect(path, "ro")) as connection:
         inside = set(connection.execute("SELECT type, name FROM sqlite_schema"))
-        if inside != schema.INSIDE or connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if inside != schema.INSIDE.get(version) or connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise schema.damaged()
     with RunReader(path) as reader:
         reader.steps()
         reader.knobs()
+        reader.pins()
 
 
 def _publish(library: Library, drafts: dict[str, Path], published: list[Path]) -> list[Imported]:

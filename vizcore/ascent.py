@@ -163,7 +163,9 @@ class Ascent(Iterator[Frame]):
     def checkpoint(self) -> dict[str, np.ndarray]:
         """Copies of all that :func:`ascend` needs, beside spec and knobs, to go on from :attr:`step` bit for bit."""
         arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._tensors().items()}
-        return {"step": np.array(self._step), "idle_since": self._idle_since.copy(), **arrays}
+        begin = self._optimizer.begin if isinstance(self._optimizer, Adam) else 0
+        later = {"adam_begin": np.array(begin)} if begin else {}
+        return {"step": np.array(self._step), "idle_since": self._idle_since.copy(), **later, **arrays}
 
     def _restore(self, state: Mapping[str, np.ndarray]) -> None:
         tensors = self._tensors()
@@ -174,6 +176,8 @@ class Ascent(Iterator[Frame]):
             for name, tensor in tensors.items():
                 tensor.copy_(torch.from_numpy(np.array(state[name])))
         self._step, self._idle_since = int(state["step"]), np.array(state["idle_since"])
+        if isinstance(self._optimizer, Adam):
+            self._optimizer.begin = int(state.get("adam_begin", 0))
 
     def _tensors(self) -> dict[str, Tensor]:
         seen = {"transparency": self._transparency} if self._transparency is not None else {}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 import vizcore
+from vizcore import lineage
 from vizcore import spec as specs
 from vizcore.errors import ExportError, VizcoreError
 from vizcore.params import Value
@@ -46,6 +47,7 @@ class Recipe:
         channel: the filter, or ``None`` for a sheet of all.
         weights_hash: sha256 of the network's weights, so that another network is noticed.
         extra: whatever else was recorded (device, precision, torch version ...), as JSON values.
+        above: of a fork, the runs that it comes from, each up to where it was left; the topmost first.
     """
 
     spec: RunSpec
@@ -55,6 +57,7 @@ class Recipe:
     weights_hash: str = ""
     version: str = vizcore.__version__
     extra: Mapping[str, Any] = field(default_factory=dict)
+    above: lineage.Line = ()
 
     def to_json(self) -> str:
         """As the text of the PNG chunk."""
@@ -67,17 +70,24 @@ class Recipe:
             "weights_hash": self.weights_hash,
             "extra": dict(self.extra),
         }
+        if self.above:
+            data["above"] = [ancestor.to_dict() for ancestor in self.above]
         return json.dumps(data, separators=(",", ":"))
 
 
 def recipe_of(reader: RunReader, step: int, channel: int | None = None) -> Recipe:
-    """The recipe of a stored picture, which says also of which run it is, and of which fork."""
-    meta = reader.meta
-    knobs = tuple(turn for turn in reader.knobs() if turn[0] <= step)
-    extra = {"run": reader.path.stem, **(meta.get("environment") or {})}
-    if reader.root:
+    """The recipe of a stored picture: of the run that made it, which is a fork's ancestor before the fork's root.
+
+    Raises:
+        HistoryError: that run is not there any more.
+    """
+    owner = reader.owner(step)
+    meta, above = owner.meta, lineage.of(owner)
+    knobs = tuple(turn for turn in owner.knobs() if turn[0] <= step)
+    extra = {"run": owner.path.stem, **(meta.get("environment") or {})}
+    if owner.is_fork:
         extra["fork"] = meta.get("parent")
-    return Recipe(reader.spec, step, knobs, channel, str(meta.get("weights_hash", "")), extra=extra)
+    return Recipe(owner.spec, step, knobs, channel, str(meta.get("weights_hash", "")), extra=extra, above=above or ())
 
 
 def save_png(
@@ -162,7 +172,8 @@ def parse_recipe(text: str) -> Recipe:
         weights_hash, version, extra = data.get("weights_hash", ""), data["vizcore"], data.get("extra", {})
         if not (isinstance(weights_hash, str) and isinstance(version, str) and isinstance(extra, dict)):
             raise ExportError("The recipe is damaged.", hint)
-        return Recipe(spec, _count(data["step"]), knobs, channel, weights_hash, version, extra)
+        above = lineage.read(data.get("above", ()), spec)
+        return Recipe(spec, _count(data["step"]), knobs, channel, weights_hash, version, extra, above)
     except ExportError:
         raise
     except VizcoreError as error:

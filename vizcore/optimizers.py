@@ -47,11 +47,15 @@ class PlainAscent:
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015, algorithm 1), β = (0.9, 0.999), ε = 1e-8; the step number is its only clock."""
+    """Adam (Kingma & Ba 2015, algorithm 1), β = (0.9, 0.999), ε = 1e-8; the step number is its only clock.
+
+    ``begin`` is the step at which its moments were 0: not the first one in a run that was forked from plain ascent.
+    """
 
     BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, begin: int = 0) -> None:
+        self.begin = begin
         self._m = torch.zeros_like(x, requires_grad=False)
         self._v = torch.zeros_like(x, requires_grad=False)
 
@@ -66,7 +70,8 @@ class Adam:
 
     @torch.no_grad()
     def update(self, x: Tensor, gradient: Tensor, rate: float | Tensor, step: int) -> None:
-        """Step number ``step`` (from 0) on ``x`` ``[N, ...]``, in place."""
+        """Step number ``step`` (from ``begin``) on ``x`` ``[N, ...]``, in place."""
+        step -= self.begin
         if isinstance(rate, float):
             self._in_one_pass(x, gradient, rate, step)
             return

@@ -16,22 +16,24 @@ What takes a while is a generator: it yields (steps done, steps in all) after ea
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from vizcore import lineage
 from vizcore.ascent import Frame, ascend
 from vizcore.engine.devices import environment
-from vizcore.errors import HistoryError, SpecError
-from vizcore.history import RunReader, decode
+from vizcore.errors import HistoryError
+from vizcore.history import RunReader, checkpoint_every, decode
 from vizcore.history.codec import encode
 from vizcore.history.recall import recall
 from vizcore.params import Value
-from vizcore.spec import PARAMS, Knobs, RunSpec
+from vizcore.spec import Knobs, RunSpec
 
 if TYPE_CHECKING:
+    from vizcore.runs import Library
     from vizcore.zoo.load import Network
 
 Progress = tuple[int, int]
@@ -253,13 +255,22 @@ def changes(reader: RunReader, device: str, precision: str) -> list[dict[str, An
 
 @dataclass(frozen=True)
 class Branch:
-    """What a fork begins with: spec, knob log, the state before its first update, and whose frames come before."""
+    """What a fork begins with: spec, knob log, the state before its first update, and whose frames come before.
+
+    ``above`` are its ancestors, if they are known.
+    """
 
     spec: RunSpec
     log: tuple[tuple[int, str, Value], ...]
     state: Mapping[str, np.ndarray]
     parent: tuple[str, int]
     shared: int
+    above: lineage.Line | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its file is told of it: its ancestors, so that it can be repeated without them."""
+        return {} if self.above is None else {"above": [ancestor.to_dict() for ancestor in self.above]}
 
 
 def branch(
@@ -270,49 +281,127 @@ def branch(
     knobs: Mapping[str, object] | None = None,
     seed: int | None = None,
     device: str = "cpu",
+    settings: Mapping[str, object] | None = None,
 ) -> Generator[Progress, None, Branch]:
-    """Leave a run before the update of ``step``: same picture and optimizer, new knobs, new random numbers.
+    """Leave a run before the update of ``step``: same picture, new knobs, new random numbers, other settings.
 
     Args:
         step: of the run or of an ancestor, which is then the parent.
         channels: the filters that come along; all of the run's if not given.
         knobs: hot parameters that are turned at ``step``; the others stay as they were there.
         seed: of the random moves from there on.
+        settings: cold ones that are otherwise from there on, of :data:`vizcore.lineage.SETTINGS`.
 
     Raises:
-        SpecError: a filter that the run has not, a cold or unknown knob, a value out of range.
+        SpecError: a filter that the run has not, a setting that cannot change, an unknown knob, a value out of range.
         HistoryError: as for :class:`Rerun`.
     """
     newest = _newest(reader)
     if not 0 <= step <= newest:
         raise HistoryError(f"The run has no step {step}.", f"It is at step {newest}.")
     owner = reader.owner(step)
-    rows = _rows(reader, owner, channels)
-    spec = owner.spec.replace(channels=tuple(owner.spec.channels[row] for row in rows))
-    if seed is not None:
-        spec = spec.replace(seed=PARAMS["seed"].coerce(seed))
+    wanted = reader.spec.channels if channels is None else tuple(channels)
+    lineage.fork(reader.spec, wanted, {})  # of the filters that are shown
+    spec = lineage.fork(owner.spec, wanted, {**(settings or {}), **({} if seed is None else {"seed": seed})})
     log = Knobs(spec, (turn for turn in owner.knobs() if turn[0] <= step))
     for name, value in (knobs or {}).items():
         log.set(step, name, value)
-    shared = owner.own_revision
+    shared, above = owner.own_revision, lineage.of(owner)
+    if above is not None:
+        above = (*above, lineage.left(owner.spec, owner.knobs(), step))
     rerun = Rerun(reader, network, step, device)
     while rerun.ascent.step < step:
         next(rerun)
         yield rerun.ascent.step - rerun.start, step - rerun.start
-    state = {
+    state = carried(rerun.ascent.checkpoint(), owner.spec, spec)
+    return Branch(spec, tuple(log.log), state, (owner.path.stem, step), shared, above)
+
+
+def carried(state: Mapping[str, np.ndarray], before: RunSpec, after: RunSpec) -> dict[str, np.ndarray]:
+    """The state of a run as a fork takes it up: its filters only, and the moments of Adam from 0 if they are new."""
+    rows = [before.channels.index(channel) for channel in after.channels]
+    arrays = {
         name: array if array.ndim == 0 else np.ascontiguousarray(array[rows])
-        for name, array in rerun.ascent.checkpoint().items()
+        for name, array in state.items()
+        if after.optimizer == "adam" or not name.startswith("adam_")
     }
-    return Branch(spec, tuple(log.log), state, (owner.path.stem, step), shared)
+    if after.optimizer == "adam" and before.optimizer != "adam":
+        arrays |= {name: np.zeros_like(arrays["parameter"]) for name in ("adam_m", "adam_v")}
+        arrays["adam_begin"] = np.array(int(state["step"]))
+    return arrays
 
 
-def _rows(reader: RunReader, owner: RunReader, channels: Iterable[int] | None) -> list[int]:
-    """Where the filters of a fork are in the batch of the run that is left."""
-    wanted = reader.spec.channels if channels is None else tuple(channels)
-    unknown = [channel for channel in wanted if channel not in reader.spec.channels]
-    if unknown or not wanted:
-        have = ", ".join(map(str, reader.spec.channels))
-        raise SpecError(
-            f"The run has no filter {unknown[0]}." if unknown else "A fork needs a filter.", f"Use of {have}."
-        )
-    return [owner.spec.channels.index(channel) for channel in wanted]
+def rebuild(
+    above: lineage.Line,
+    spec: RunSpec,
+    knobs: Iterable[lineage.Turn],
+    network: Network,
+    library: Library,
+    device: str = "cpu",
+    exact: bool = False,
+) -> Generator[Progress, None, Branch]:
+    """Make the ancestors of a fork anew, as runs of ``library``, each up to where it was left.
+
+    Whatever ends it before its end leaves the library as it was.
+
+    Args:
+        above: at least one.
+        spec, knobs: of the fork.
+
+    Raises:
+        SpecError: the network does not have what a spec asks for.
+        HistoryError: an ancestor ends before the step at which it is said to have been left.
+    """
+    made: list[str] = []
+    root: Branch | None = None
+    try:
+        for index in range(len(above)):
+            after = above[index + 1].spec if index + 1 < len(above) else spec
+            root = yield from _again(above, index, after, root, made, network, library, device, exact)
+    except BaseException:
+        for run in reversed(made):
+            library.discard(run)
+        raise
+    assert root is not None
+    return replace(root, spec=spec, log=tuple(knobs))
+
+
+def _again(
+    above: lineage.Line,
+    index: int,
+    after: RunSpec,
+    root: Branch | None,
+    made: list[str],
+    network: Network,
+    library: Library,
+    device: str,
+    exact: bool,
+) -> Generator[Progress, None, Branch]:
+    """One ancestor, from where the one before it was left; what the next one begins with."""
+    spec, end = above[index].spec, above[index].step
+    knobs = Knobs(spec, above[index].knobs)
+    ascent = ascend(spec, network, knobs, device=device, exact=exact, state=root.state if root else None)
+    run, writer = library.create(
+        spec, environment={**environment(device, exact), "precision": ascent.precision},
+        weights_hash=network.card.weights_hash, parent=root.parent if root else None,
+        shared=root.shared if root else None, facts=root.facts if root else None,
+    )  # fmt: skip
+    made.append(run)
+    with writer:
+        for turn in knobs.log:
+            writer.knob(*turn)
+        writer.checkpoint(ascent.step, ascent.checkpoint())
+        while ascent.step < end:
+            frame = next(ascent, None)
+            if frame is None or frame.images is None:
+                raise HistoryError(
+                    f"The run ends before step {end}, where it is said to have been left.", "Start it anew."
+                )
+            writer.add(frame.step, frame.images, frame.scores, frame.gradient_norms, frame.status)
+            if ascent.step % checkpoint_every(spec) == 0:
+                writer.checkpoint(ascent.step, ascent.checkpoint())
+            yield ascent.step, above[-1].step
+        state = ascent.checkpoint()
+        writer.checkpoint(ascent.step, state)
+        writer.set_state("paused")
+    return Branch(after, (), carried(state, spec, after), (run, end), 0, above[: index + 1])

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 from PIL import Image
 
-from vizcore import runinfo
+from vizcore import lineage, runinfo
 from vizcore.errors import HistoryError, SpecError, StorageError
-from vizcore.history import RunReader, RunWriter, decode, library_limit, schema, thinning
+from vizcore.history import Pin, RunReader, RunWriter, decode, library_limit, pins, schema, thinning
 from vizcore.history.schema import SUFFIX, is_id
 from vizcore.runinfo import RunInfo
 from vizcore.spec import RunSpec
@@ -165,39 +165,57 @@ class Library:
         with self._lock:
             self._seen.pop(run, None)  # file times are coarse: this change may fall into the tick of the one before
 
-    def pin(self, run: str, step: int, note: str = "") -> bool:
+    def pin(self, run: str, step: int, note: str = "", channel: int | None = None) -> bool:
         """Keep the pictures of ``step`` for good, with a note; ``False`` if they are not there.
 
-        The pictures of an ancestor are kept in the ancestor's file, the note is this run's.
+        The pictures (of all filters) of an ancestor are kept in the ancestor's file, the note is this run's.
+
+        Args:
+            channel: the filter that the pin is of; all if not given.
 
         Raises:
             HistoryError: no such run.
-            SpecError: a note over 2000 characters.
+            SpecError: a note over 2000 characters, a filter that the run has not.
         """
         if len(note) > MAX_NOTE:
             raise SpecError("The note is too long.", f"Use at most {MAX_NOTE} characters.")
         path = self.path(run)
         with RunReader(path) as reader:
+            if channel is not None and channel not in reader.spec.channels:
+                raise SpecError(f"The run has no filter {channel}.", "Pin one of its filters, or all.")
             owner = reader.owner(step).path
         with schema.translated(), schema.editing(owner) as connection:
             query = "UPDATE picture SET kept = ? WHERE step = ?"
             if not connection.execute(query, (schema.PINNED, step)).rowcount:
                 return False
-        _note_pin(path, step, note)
+        pins.put(path, Pin(step, channel, note))
         return True
 
-    def unpin(self, run: str, step: int) -> bool:
-        """Take a pin away, and its note; ``False`` if there is none.  The pictures stay until they are thinned out."""
+    def unpin(self, run: str, step: int, channel: int | None = None) -> bool:
+        """Take a pin away, and its note; ``False`` if there is none.
+
+        The pictures stay until they are thinned out, or for good where another pin or a fork's keeps them.
+        """
         path = self.path(run)
-        noted = _note_pin(path, step, None)
+        noted = pins.take(path, step, channel)
         with RunReader(path) as reader:
             owner = reader.owner(step)
             marked = {at for at, _, _ in owner.knobs()} | set(owner.checkpoints()) | {owner.latest()}
             path = owner.path
+        if self._pinned(path.stem, step):
+            return noted
         kept = schema.ALWAYS if step < thinning.FIRST or step in marked else schema.REGULAR
         with schema.translated(), schema.editing(path) as connection:
             query = "UPDATE picture SET kept = ? WHERE step = ? AND kept = ?"
             return connection.execute(query, (kept, step, schema.PINNED)).rowcount > 0 or noted
+
+    def _pinned(self, run: str, step: int) -> bool:
+        """Whether a run or one of its forks has a pin of a step."""
+        for one in (run, *(info.id for info in self.forks(run))):
+            with contextlib.suppress(HistoryError), self.open(one) as reader:
+                if reader.has_pin(step):
+                    return True
+        return False
 
     # Many runs -------------------------------------------------------------------------------------------------
 
@@ -268,11 +286,13 @@ class Library:
         It is the run that the recipe names, if its spec and knobs are the recipe's, else the newest with equal ones.
         """
         same, named = runinfo.fingerprint(recipe.spec), recipe.extra.get("run")
+        unknown = bool(recipe.extra.get("fork")) and not recipe.above  # where it comes from
         runs = [info for info in self.list() if info.same == same and info.steps >= recipe.step]
         for info in sorted(runs, key=lambda info: info.id == named, reverse=True):
-            if info.fork and info.id != named:
-                continue  # its beginning may be another's
             with self.open(info.id) as reader:
+                above = lineage.of(reader)
+                if info.id != named if unknown or above is None else above != recipe.above:
+                    continue
                 knobs = [turn for turn in reader.knobs() if turn[0] <= recipe.step]
                 weights = {str(reader.meta.get("weights_hash", "")), recipe.weights_hash}
             if knobs == [turn for turn in recipe.knobs if turn[0] <= recipe.step] and len(weights - {""}) <= 1:
@@ -320,6 +340,15 @@ class Library:
             back.append(run)
             run = info.parent[0] if info.fork and info.parent else ""
         return back
+
+    def discard(self, run: str) -> None:
+        """Remove a run for good; it is not written and has no forks.
+
+        Raises:
+            HistoryError: no such run.
+            StorageError: no right to.
+        """
+        _remove(self.path(run))
 
     def trash(self) -> dict[str, int]:
         """Bytes by id of the runs in the trash."""
@@ -446,23 +475,3 @@ def _remove(path: Path) -> None:
             path.with_name(path.name + companion).unlink(missing_ok=True)
     except OSError as error:
         raise schema.storage_error(error) from error
-
-
-def _note_pin(path: Path, step: int, note: str | None) -> bool:
-    """Write down the note of a pin, or take it away; whether there was one."""
-    with schema.translated(), schema.editing(path) as connection:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'pins'").fetchone()
-        pins = json.loads(row[0]) if row else {}
-        before = pins.pop(str(step), None)
-        if note is not None:
-            pins[str(step)] = note
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('pins', ?)", (json.dumps(pins),))
-    return before is not None
-
-
-def pins(reader: RunReader) -> dict[int, str]:
-    """The pinned steps of a run and their notes, the ancestors' too."""
-    above = reader.parent
-    found = {step: note for step, note in (pins(above) if above else {}).items() if step < reader.root}
-    own = reader.meta.get("pins") or {}
-    return dict(sorted({**found, **{int(step): str(note) for step, note in own.items()}}.items()))

@@ -16,12 +16,13 @@ from app.evidence import Evidence
 from app.models import State
 from app.pages.ascent_intents import INTENTS
 from app.pages.page import Page
-from app.permalink import Address, Place, decode, encode
+from app.permalink import Address, Place, decode, encode, pack, unpack
 from app.pilot import ACTIVE, Pilot
 from app.stream import Stream
 from app.sweeps import Sweeps
 from app.travels import Travels
 from vizcore.errors import VizcoreError, from_dict
+from vizcore.export import Recipe
 from vizcore.history import RunReader
 from vizcore.spec import HOT, PARAMS, PRESETS, RunSpec, format_channels
 
@@ -231,7 +232,13 @@ class Ascent(Page):
             filters=format_channels(wanted.channels),
         )  # fmt: skip
         self.controls.show_values({name: getattr(wanted, name) for name in PARAMS})
-        publish.put(self.state, "address", encode(wanted, self.pilot.run))
+        self._put_address()
+
+    def _put_address(self) -> None:
+        pilot = self.pilot
+        if pilot.wanted is not None:
+            past = pack(pilot.reader) if pilot.reader is not None else ""
+            publish.put(self.state, "address", encode(pilot.wanted, pilot.run) + (f"&past={past}" if past else ""))
 
     # -- what is asked -------------------------------------------------------------------------------------
 
@@ -274,6 +281,17 @@ class Ascent(Page):
         else:
             self.address = address
 
+    def start(self, address: Address) -> None:
+        """Begin what the address describes: the run that it names once more, or what its values say."""
+        if address.run is not None and address.past:
+            self.repeat(unpack(address.past))
+        else:
+            self.pilot.begin_address(address)
+
+    def repeat(self, recipe: Recipe) -> None:
+        """Make a run again from its recipe."""
+        self.pilot.repeat(recipe, self.travels.repeat)
+
     def look_again(self) -> None:
         """The run file has other pictures, perhaps those of an ancestor."""
         self._version = None
@@ -295,8 +313,7 @@ class Ascent(Page):
     def _control(self, name: str, value: Any) -> None:
         if name in PARAMS:
             self.pilot.set(name, value)
-            if self.pilot.wanted is not None:
-                publish.put(self.state, "address", encode(self.pilot.wanted, self.pilot.run))
+            self._put_address()
         elif name == "dice":
             self.dice()
         else:

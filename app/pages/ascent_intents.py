@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from app import target
 from app.intents import Fields, number, words
 from app.permalink import Place, decode
+from vizcore.lineage import SETTINGS
 from vizcore.spec import PARAMS, PRESETS
 
 if TYPE_CHECKING:
@@ -22,16 +23,26 @@ def _select(page: Ascent, fields: Fields) -> None:
 
 
 def _pin(page: Ascent, fields: Fields) -> None:
-    step = number(fields, "step")
-    if step is not None:
-        page.travels.pin(step, words(fields, "note")) if fields.get("on") is not False else page.travels.unpin(step)
+    step, channel = number(fields, "step"), number(fields, "filter")
+    if step is None:
+        return
+    if fields.get("on") is False:
+        page.travels.unpin(step, channel)
+    else:
+        old = (number(fields, "instead"),) if "instead" in fields else ()
+        page.travels.pin(step, channel, words(fields, "note"), old)
 
 
 def _fork(page: Ascent, fields: Fields) -> None:
     step, channel = number(fields, "step"), number(fields, "channel")
     if step is not None:
         channels = None if channel is None else [channel]
-        page.travels.fork(step, channels, now=fields.get("now") is True, reseed=fields.get("reseed") is True)
+        given = fields.get("settings")
+        asked = given if isinstance(given, dict) else {}
+        settings = {name: words(asked, name) for name in SETTINGS if words(asked, name)}
+        page.travels.fork(
+            step, channels, now=fields.get("now") is True, reseed=fields.get("reseed") is True, settings=settings
+        )
 
 
 def _recompute(page: Ascent, fields: Fields) -> None:
@@ -79,8 +90,7 @@ def _set(page: Ascent, fields: Fields) -> None:
 
 
 def _start(page: Ascent, fields: Fields) -> None:
-    address = decode(words(fields, "address")) if fields.get("address") else page.address
-    page.pilot.begin_address(address)
+    page.start(decode(words(fields, "address")) if fields.get("address") else page.address)
 
 
 def _ask(name: str, key: str) -> Callable[[Ascent, Fields], None]:

@@ -10,7 +10,7 @@ import { unpack } from "./frames.js"
 import * as notices from "./notices.js"
 import { failures, offer, open, pump, revise, rewind } from "./painter.js"
 import * as stage from "./stage.js"
-import { adopt, arrived, cursor, emit, isLive, keep, live, on, pinned, position, seek, select, state } from "./state.js"
+import { adopt, arrived, cursor, emit, isLive, keep, live, on, pinned, pinsOf, position, seek, select, state } from "./state.js"
 import * as status from "./status.js"
 import { byId, painted, throttle } from "./text.js"
 import * as sweep from "./sweep.js"
@@ -197,7 +197,8 @@ export const told = () => ({
   revision: state.revision,
   latest: state.kept[state.kept.length - 1] ?? null,
   tiles: Object.fromEntries(state.drawn),
-  pins: Object.fromEntries(state.pins),
+  pins: Object.fromEntries([...pinsOf(state.selected)].map(([step, pin]) => [step, pin.note])),
+  allPins: state.pins.map((pin) => [pin.step, pin.channel, pin.note]),
   b: compare.told(),
   family: travel.told(),
   sweep: sweep.seen(),

@@ -1,7 +1,7 @@
 // The filmstrip: kept steps at logarithmic distances, the newest, what was pinned, and the last picture of runs before.
 
 import { byId, element, throttle, write } from "./text.js"
-import { cursor, isLive, latest, live, nameOf, nearest, on, seek, state } from "./state.js"
+import { cursor, emit, isLive, latest, live, nameOf, nearest, on, pinsOf, seek, state } from "./state.js"
 import { picture } from "./painter.js"
 
 const MOST = 6 // pictures of runs before
@@ -12,7 +12,8 @@ let ask = () => {}
 export function start(send) {
   ask = send
   byId("pin").addEventListener("click", pin)
-  byId("pin-note").addEventListener("change", () => ask({ do: "pin", step: state.stage.step, note: byId("pin-note").value }))
+  byId("pin-note").addEventListener("change", () => change({ note: byId("pin-note").value }))
+  byId("pin-all").addEventListener("change", () => change({ channel: byId("pin-all").checked ? null : state.stage.channel }))
   const refresh = throttle(250, draw)
   for (const name of ["kept", "pins", "select", "drawn"]) on(name, refresh)
   on("run", () => (cells.clear(), refresh()))
@@ -26,18 +27,31 @@ function stations() {
   const steps = [0]
   for (let step = 4; step < end; step *= 4) steps.push(step)
   if (state.run.root) steps.push(state.run.root)
-  return [...new Set([...steps.map(nearest).filter((step) => step !== end), ...state.pins.keys()])].sort((a, b) => a - b)
+  return [...new Set([...steps.map(nearest).filter((step) => step !== end), ...pinsOf(state.selected).keys()])].sort((a, b) => a - b)
 }
 
-/** Pins the step shown now for good; once more takes the pin away. */
+const shownPin = () => state.stage && pinsOf(state.stage.channel).get(state.stage.step)
+
+/** Pins the shown step of the shown filter for good; once more takes the pin away. */
 export function pin() {
-  const step = state.stage?.step
-  if (step === undefined) return
-  const on = !state.pins.has(step)
-  if (on) state.pins.set(step, "")
-  else state.pins.delete(step)
-  ask({ do: "pin", step, on })
+  if (!state.stage) return
+  const { step, channel } = state.stage
+  const there = shownPin()
+  if (there) state.pins = state.pins.filter((one) => one !== there)
+  else state.pins.push({ step, channel, note: "" })
+  ask({ do: "pin", step, filter: (there ?? { channel }).channel, on: !there })
+  emit("pins")
   draw()
+}
+
+/** Another note on the shown pin, or it is of this filter or of all from now on. */
+function change(what) {
+  const there = shownPin()
+  if (!there) return
+  const before = there.channel
+  Object.assign(there, what)
+  ask({ do: "pin", step: there.step, filter: there.channel, note: there.note, ...(before !== there.channel && { instead: before }) })
+  emit("pins")
 }
 
 /** The run that is shown makes room for another: its last picture stays, as a way back. */
@@ -84,13 +98,14 @@ function cell(key, step, go) {
 
 /** What a cell says besides its number: pinned, with which note, and which knobs were turned before the next one. */
 function mark(one, next) {
-  const isPin = state.pins.has(one.step) && one !== cells.get("latest")
-  const note = state.pins.get(one.step) ?? ""
+  const pin = one === cells.get("latest") ? undefined : pinsOf(state.selected).get(one.step)
+  const isPin = pin !== undefined
+  const note = pin?.note ?? ""
   const turned = state.knobs.filter(([step]) => step >= one.step && step < next).map(([step, name, , text]) => `${text ?? name} at step ${step}`)
   one.root.classList.toggle("pinned", isPin)
   one.root.classList.toggle("turned", turned.length > 0)
   one.root.classList.toggle("inherited", one.step < (state.run.root ?? 0))
-  one.root.title = [isPin && `Pinned${note ? `: ${note}` : ""}`, one.step < (state.run.root ?? 0) && "Of the run that this one left", ...turned].filter(Boolean).join("\n")
+  one.root.title = [isPin && `Pinned${pin.channel === null ? " for all filters" : ""}${note ? `: ${note}` : ""}`, one.step < (state.run.root ?? 0) && "Of the run that this one left", ...turned].filter(Boolean).join("\n")
   if (one !== cells.get("latest")) write(one.caption, note || String(one.step))
 }
 
@@ -123,11 +138,13 @@ function current() {
     one.root.setAttribute("aria-current", String(here))
   }
   const step = state.stage?.step
-  const isPin = state.pins.has(step)
+  const pin = shownPin()
+  const isPin = Boolean(pin)
   byId("pin").setAttribute("aria-pressed", String(isPin))
   byId("pin").title = byId("pin").ariaLabel = isPin ? "Take the pin away (P)" : "Pin this step for good (P)"
   const field = byId("pin-note")
-  field.hidden = !isPin
-  if (document.activeElement !== field) field.value = state.pins.get(step) ?? ""
-  field.setAttribute("aria-label", `Note on the pin at step ${step}, filter ${nameOf(state.selected)} and all others`)
+  byId("pin-form").hidden = !isPin
+  byId("pin-all").checked = pin?.channel === null
+  if (document.activeElement !== field) field.value = pin?.note ?? ""
+  field.setAttribute("aria-label", `Note on the pin at step ${step}, ${pin?.channel === null ? "all filters" : `filter ${nameOf(state.selected)}`}`)
 }

@@ -11,7 +11,7 @@ export const state = {
   status: null,
   kept: [], // ascending steps that have pictures
   knobs: [], // [step, name, value, label]
-  pins: new Map(), // step -> note
+  pins: [], // {step, channel, note}; the channel is null for all filters
   revision: 0, // of the pictures: another one when steps were made anew
   selected: null,
   linked: true,
@@ -114,7 +114,7 @@ export function adopt(run) {
   state.scores = new Map()
   state.badges = new Map()
   state.stage = null
-  state.pins = new Map()
+  state.pins = []
   if (!run.channels.includes(state.selected)) state.selected = run.channels[Math.max(0, Math.min(index, run.channels.length - 1))]
   emit("run")
   emit("select", { channel: state.selected, tell: true })
@@ -131,10 +131,18 @@ export function keep(spans, knobs, revision) {
   emit("kept")
 }
 
-/** Takes the pinned steps [[step, note]]. */
+/** Takes the pins [[step, channel or null, note]]. */
 export function pinned(pins) {
-  state.pins = new Map(pins)
+  state.pins = pins.map(([step, channel, note]) => ({ step, channel, note }))
   emit("pins")
+}
+
+/** Step -> pin for those of a filter, and for those of all filters where it has none of its own. */
+export function pinsOf(channel) {
+  const found = new Map()
+  for (const pin of state.pins) if (pin.channel === null && !found.has(pin.step)) found.set(pin.step, pin)
+  for (const pin of state.pins) if (pin.channel === channel) found.set(pin.step, pin)
+  return found
 }
 
 /** A live picture of `step` has come: it was kept. True if the run went back and later steps are void. */

@@ -1,6 +1,8 @@
 // History sliders: the whole plan is their length, so that a position keeps its meaning while the run grows.
 
-import { horizon, latest, live, move, nearest, seek, state } from "./state.js"
+import { horizon, latest, live, move, nearest, pinsOf, seek, state } from "./state.js"
+
+const MARKS = 40 // pins on one slider: more could not be told apart
 
 /** Lets `slider` ask for kept steps; at its end it follows the run. */
 export function bindTimeline(slider, ask) {
@@ -27,14 +29,26 @@ function moveAlone(slider, by, ask) {
 }
 
 /** Puts the thumb at the drawn step and fills the track as far as the run has come. */
-export function drawTimeline(slider, step, end) {
+export function drawTimeline(slider, step, end, channel) {
   const last = horizon()
   if (Number(slider.max) !== last) slider.max = String(last)
   if (step === null || step === undefined) return
   if (Number(slider.value) !== step) slider.value = String(step)
   slider.style.setProperty("--fill", `${(100 * step) / last}%`)
   slider.style.setProperty("--done", `${(100 * (end ?? step)) / last}%`)
+  mark(slider, pinsOf(channel), last)
   slider.setAttribute("aria-valuetext", `step ${step} of ${last}`)
+}
+
+/** Where the filter has pins. */
+function mark(slider, pins, last) {
+  const key = JSON.stringify([last, ...[...pins.values()].map((pin) => [pin.step, pin.note])])
+  if (slider.dataset.pins === key) return
+  slider.dataset.pins = key
+  const at = (step) => `calc(${(100 * step) / last}%`
+  const marks = [...pins.keys()].slice(0, MARKS).map((step) => `linear-gradient(90deg, transparent ${at(step)} - 2px), var(--vz-fg) 0 ${at(step)} + 2px), transparent 0)`)
+  slider.style.setProperty("--pins", marks.length ? marks.join(", ") : "linear-gradient(transparent, transparent)")
+  slider.title = [...pins.values()].map((pin) => `Pinned: step ${pin.step}${pin.note ? ` ${pin.note}` : ""}`).join("\n")
 }
 
 /** Ticks under the large slider: kept steps, and above them where a knob was turned. */

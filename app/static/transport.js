@@ -37,7 +37,7 @@ export function start(send) {
   on("status", () => (face(), show(), ticks()))
   on("kept", () => (show(), ticks()))
   on("theme", ticks)
-  for (const name of ["drawn", "cursor", "select", "run"]) on(name, show)
+  for (const name of ["drawn", "cursor", "select", "run", "pins"]) on(name, show)
   on("drawn", around)
   face()
   show()
@@ -66,7 +66,7 @@ function face() {
 
 function show() {
   const drawn = state.stage?.channel === state.selected ? state.stage.step : null
-  drawTimeline(byId("history"), drawn, latest())
+  drawTimeline(byId("history"), drawn, latest(), state.selected)
   write(byId("step-number"), drawn === null ? "–" : `${drawn}/${horizon()}`)
   byId("step-number").classList.toggle("waiting", drawn !== cursor())
   byId("live").setAttribute("aria-pressed", String(state.run !== null && isLive()))

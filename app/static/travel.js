@@ -30,7 +30,10 @@ export function fork(channel = null) {
   const step = state.stage?.step ?? cursor()
   if (!state.run || step === null) return
   const [now, reseed] = ["fork-now", "fork-seed"].map((id) => byId(id).checked)
-  ask({ do: "fork", step, channel: channel ?? undefined, now, reseed })
+  const others = [...byId("fork-menu").querySelectorAll("[data-setting]")].filter((field) => field.value.trim() !== "")
+  const settings = Object.fromEntries(others.map((field) => [field.dataset.setting, field.value.trim()]))
+  for (const field of others) field.value = "" // said once: F alone must not mean them again
+  ask({ do: "fork", step, channel: channel ?? undefined, now, reseed, settings })
 }
 
 function name() {

@@ -50,6 +50,7 @@ export function start() {
   on("drawn", ({ channels }) => channels.forEach(caption))
   on("select", mark)
   on("kept", sliders)
+  on("pins", sliders)
   on("cursor", sliders)
   on("pixelated", () => byId("wall").classList.toggle("pixelated", state.pixelated))
 }
@@ -108,7 +109,7 @@ function caption(channel) {
   const apart = !state.linked && state.at.get(channel) !== null && state.at.get(channel) !== undefined
   tile.stamp.hidden = !apart
   if (apart) write(tile.stamp, String(step))
-  drawTimeline(tile.slider, step, latest())
+  drawTimeline(tile.slider, step, latest(), channel)
 }
 
 function sliders() {

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.app.fake_look import FakeLooking
 from tests.app.fake_patches import FakePatching
+from vizcore import lineage
 from vizcore.engine.jobs import Job
 from vizcore.errors import EngineError, HistoryError, LayerError, SpecError, VizcoreError
 from vizcore.history import RunWriter, decode
@@ -252,8 +253,9 @@ class FakeEngine(FakeLooking, FakePatching):
             end()
 
     def fork(
-        self, run: str, step: int, *, channels: Any = None, knobs: Any = None, seed: Any = None, keep: bool = False
-    ) -> Job[Any]:
+        self, run: str, step: int, *, channels: Any = None, knobs: Any = None, seed: Any = None, settings: Any = None,
+        keep: bool = False,
+    ) -> Job[Any]:  # fmt: skip
         def act() -> str:
             if run in self.tasks:
                 self.tasks[run].writer.flush()
@@ -263,14 +265,16 @@ class FakeEngine(FakeLooking, FakePatching):
                 owner = reader.owner(step)
                 spec, log = owner.spec, [turn for turn in owner.knobs() if turn[0] <= step]
                 shared, above = owner.own_revision, owner.path.stem
-            spec = spec.replace(channels=tuple(channels or spec.channels))
-            spec = spec if seed is None else spec.replace(seed=seed)
+                line = [*(lineage.of(owner) or ()), lineage.left(spec, log, step)]
+            wishes = {**(settings or {}), **({} if seed is None else {"seed": seed})}
+            spec = lineage.fork(spec, channels or spec.channels, wishes)
             turned = Knobs(spec, log)
             for name, value in (knobs or {}).items():
                 turned.set(step, name, value)
             new, writer = self.library.create(
-                spec, environment={"engine": "fake"}, weights_hash="0" * 64, parent=(above, step), shared=shared
-            )
+                spec, environment={"engine": "fake"}, weights_hash="0" * 64, parent=(above, step), shared=shared,
+                facts={"above": [one.to_dict() for one in line]},
+            )  # fmt: skip
             for turn in turned.log:
                 writer.knob(*turn)
             self._take(new, writer, spec, turned, step - 1)
@@ -279,6 +283,35 @@ class FakeEngine(FakeLooking, FakePatching):
             return new
 
         return self._job("fork", act, run, step, channels, dict(knobs or {}), seed)
+
+    def repeat(self, spec: RunSpec, knobs: Any, above: Any, *, keep: bool = False) -> Job[Any]:
+        def act() -> str:
+            made: tuple[str, int] | None = None
+            for index, one in enumerate(above):
+                facts = {"above": [older.to_dict() for older in above[:index]]} if index else None
+                run, writer = self.library.create(
+                    one.spec, environment={"engine": "fake"}, weights_hash="0" * 64, parent=made,
+                    shared=0 if made else None, facts=facts,
+                )  # fmt: skip
+                begun = made[1] if made else 0
+                self._take(run, writer, one.spec, Knobs(one.spec, one.knobs), begun - 1)
+                for _ in range(begun, one.step):
+                    self._step(run, self.tasks[run], self.states[run])
+                self.stop(run)
+                made = run, one.step
+            assert made is not None
+            new, writer = self.library.create(
+                spec, environment={"engine": "fake"}, weights_hash="0" * 64, parent=made, shared=0,
+                facts={"above": [older.to_dict() for older in above]},
+            )  # fmt: skip
+            for turn in knobs:
+                writer.knob(*turn)
+            self._take(new, writer, spec, Knobs(spec, knobs), made[1] - 1)
+            self._step(new, self.tasks[new], self.states[new])
+            writer.flush()
+            return new
+
+        return self._job("repeat", act, spec, knobs, above)
 
     def recompute(self, run: str, step: int, last: int | None = None) -> Job[Any]:
         def act() -> dict[str, Any]:

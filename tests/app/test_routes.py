@@ -24,7 +24,8 @@ from app.hub import Hub, set_hub
 from app.looking import MAX_PICTURE
 from app.routes import PATTERNS, install
 from tests.app.fake_server import make
-from vizcore.export import read_recipe
+from tests.conftest import Run
+from vizcore.export import read_recipe, recipe_of
 from vizcore.history import unpack
 from vizcore.spec import build
 
@@ -152,11 +153,22 @@ def test_a_run_tells_what_it_is(running: Running) -> None:
     assert len(steps) == 8
 
 
-def test_an_exported_picture_has_its_recipe_inside(running: Running) -> None:
+def test_an_exported_picture_has_its_recipe_inside(running: Running, run: Run, tmp_path: Path) -> None:
     status, headers, body = running.get(f"/export/{running.run}/7/5.png")
     assert (status, headers["Content-Type"]) == (200, "image/png")
     recipe = read_recipe(io.BytesIO(body))
     assert (recipe.spec.layer, recipe.step, recipe.channel, len(recipe.knobs)) == ("conv2", 7, 5, 1)
+    with running.hub.library.open(running.run) as reader:
+        assert read_recipe(io.BytesIO(body)) == recipe_of(reader, 7, 5)
+    fork = running.hub.engine.fork(running.run, 4, seed=3).result()
+    running.hub.engine.stop(fork)
+    for step in (2, 4):  # of the parent, and its own: the same recipe by whatever way
+        _, _, body = running.get(f"/export/{fork}/{step}/5.png")
+        out = tmp_path / f"{step}.png"
+        told = run("runs", "export", running.hub.library.path(fork), "--out", out, "--channels", "5", "--steps", step)
+        assert told["filters"] == [5]
+        assert read_recipe(io.BytesIO(body)) == read_recipe(out)
+        assert len(read_recipe(out).above) == (step == 4)
     _, _, earlier = running.get(f"/export/{running.run}/5/5.png")
     assert read_recipe(io.BytesIO(earlier)).knobs == ()
 

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from app.files import MAX_UPLOAD
+from app.hub import Hub
 from app.sweeps import spread
-from tests.app.conftest import Visit
-from tests.app.fake import picture
+from tests.app.conftest import Clock, Visit
+from tests.app.fake import FakeEngine, picture
+from vizcore import lineage
 from vizcore.errors import EngineError
-from vizcore.export import Recipe, png_bytes
-from vizcore.history import decode
-from vizcore.runs import pins
+from vizcore.export import Recipe, png_bytes, recipe_of
+from vizcore.history import Pin, decode
+from vizcore.runs import Library
 from vizcore.spec import PARAMS, Knobs, build
 
 Make = Callable[..., Visit]
@@ -91,6 +93,95 @@ def test_a_fork_that_cannot_be_says_so_and_the_run_stays(visit: Make) -> None:
     assert here.page.pilot.run == run
 
 
+def test_a_fork_with_another_objective_and_optimizer(visit: Make) -> None:
+    here = begun(visit)
+    parent = here.page.pilot.run
+    here.ask("fork", step=9, settings={"objective": "-channel", "optimizer": "ascent", "policy": "", "size": "64"})
+    settle(here.go(0.5, turns=3))
+    run = here.page.pilot.run
+    with here.hub.library.open(run) as fork, here.hub.library.open(parent) as old:
+        assert fork.spec == old.spec.replace(objective="-channel", optimizer="ascent")
+    assert here.told("run")["objective"] == "-channel"
+    assert here.page.controls.parameters["optimizer"].widget.value == "ascent"
+    here.ask("fork", step=9, settings={"objective": "class"})
+    settle(here)
+    assert "not of classes" in here.told("notice")["message"]
+    assert here.page.pilot.run == run
+
+
+def elsewhere(tmp_path: Path, clock: Clock, query: str = "") -> Visit:
+    """A visit to a server with an empty library."""
+    library = Library(tmp_path / "elsewhere")
+    hub = Hub(library, FakeEngine(library))
+    hub.start()
+    return Visit(hub, clock, query).arrive()
+
+
+def forked(visit: Make) -> Visit:
+    """A fork of a run with a turned knob, which has a turned knob itself."""
+    here = begun(visit)
+    here.turn("rate", 0.2)
+    settle(here.go(0.5, turns=5))
+    here.ask("fork", step=41, channel=2, reseed=True)
+    settle(here.go(0.5, turns=5))
+    here.turn("decay", 0.1)
+    return settle(here.go(0.5, turns=5))
+
+
+def same_past(one: Visit, other: Visit) -> None:
+    with (
+        one.hub.library.open(one.page.pilot.run) as mine,
+        other.hub.library.open(other.page.pilot.run) as theirs,
+    ):
+        assert (mine.spec, mine.knobs()) == (theirs.spec, theirs.knobs())
+        assert lineage.of(mine) == lineage.of(theirs) != ()
+        assert mine.root == theirs.root
+        assert theirs.frames(5)[0].data == mine.frames(5)[0].data  # of a parent that is there, too
+
+
+def test_the_address_of_a_fork_repeats_it_where_its_parents_are_not(visit: Make, clock: Clock, tmp_path: Path) -> None:
+    here = forked(visit)
+    there = elsewhere(tmp_path, clock, here.page.state.address)
+    there.go()
+    notice = there.told("notice")
+    assert notice["message"] == "There is no such run."
+    there.ask(**notice["action"])
+    settle(there.go(0.5, turns=3))
+    same_past(here, there)
+    assert there.told("run")["id"] in there.page.state.address
+    there.hub.close()
+
+
+def test_the_png_of_a_fork_repeats_it_where_its_parents_are_not(visit: Make, clock: Clock, tmp_path: Path) -> None:
+    here = forked(visit)
+    with here.hub.library.open(here.page.pilot.run) as reader:
+        step = reader.latest()
+        recipe = recipe_of(reader, step, 2)
+        data = png_bytes(decode(reader.frame(step, 2)), recipe)
+    there = elsewhere(tmp_path, clock).go()
+    token, path = there.hub.files.new("one.png")
+    path.write_bytes(data)
+    there.ask("opened", token=token, name="one.png")
+    settle(there)
+    there.ask(**there.told("notice")["action"])
+    settle(there.go(1.2, turns=30))
+    same_past(here, there)
+    assert there.hub.library.find(recipe) == there.page.pilot.run
+    assert here.hub.library.find(recipe) == here.page.pilot.run
+    there.hub.close()
+
+
+def test_an_address_that_was_tampered_with_says_so(visit: Make, clock: Clock, tmp_path: Path) -> None:
+    address = forked(visit).page.state.address
+    for past in ("x", address.partition("&past=")[2][:-9], "A" * 400):
+        there = elsewhere(tmp_path, clock, f"{address.partition('&past=')[0]}&past={past}")
+        there.go()
+        there.ask("start")
+        there.go()
+        assert "does not say how" in there.told("notice")["message"]
+        there.hub.close()
+
+
 # Steps that were thinned out --------------------------------------------------------------------------------------
 
 
@@ -155,14 +246,20 @@ def test_work_ends_with_the_visit(visit: Make) -> None:
 
 def test_a_pin_and_its_note_are_in_the_run_file(visit: Make) -> None:
     here = begun(visit)
-    here.ask("pin", step=5)
+    here.ask("pin", step=5, filter=2)
     settle(here)
-    here.ask("pin", step=5, note="rings")
+    here.ask("pin", step=5, filter=2, note="rings")
     settle(here)
-    assert here.told("pins") == [[5, "rings"]]
+    assert here.told("pins") == [[5, 2, "rings"]]
     with here.hub.library.open(here.page.pilot.run) as reader:
-        assert pins(reader) == {5: "rings"}
-    here.ask("pin", step=5, on=False)
+        assert reader.pins() == [Pin(5, 2, "rings")]
+    here.ask("pin", step=5, filter=None, note="rings", instead=2)  # of all filters from now on
+    settle(here)
+    here.ask("pin", step=5, filter=1, note="eyes")
+    settle(here)
+    assert here.told("pins") == [[5, None, "rings"], [5, 1, "eyes"]]
+    for channel in (1, None):
+        here.ask("pin", step=5, filter=channel, on=False)
     settle(here)
     assert here.told("pins") == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import urllib.parse
 import urllib.request
 import zipfile
@@ -16,7 +17,7 @@ from PIL import Image
 
 from tests.browser.conftest import Visit
 from vizcore.export import read_recipe
-from vizcore.history import RunReader
+from vizcore.history import Pin, RunReader
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Visit]
@@ -117,8 +118,8 @@ def test_an_address_with_nonsense_gets_a_notice(visit: Open, query: str, words: 
     assert words in notice.inner_text()
 
 
-def test_a_pin_with_its_note_is_there_after_a_reload(visit: Open) -> None:
-    here = visit().open(frames=12)
+def test_a_pin_is_of_a_filter_or_of_all_and_is_there_after_a_reload(visit: Open) -> None:
+    here = visit().open("?filters=0-3&size=64", frames=12)
     run = here.pause()["run"]
     at(here, 6)
     here.page.keyboard.press("p")
@@ -126,15 +127,55 @@ def test_a_pin_with_its_note_is_there_after_a_reload(visit: Open) -> None:
     here.page.keyboard.press("Enter")
     here.page.keyboard.press("Escape")
     here.until("s.pins[6] === 'first rings'")
-    here.page.wait_for_timeout(600)
+    pinned = here.page.get_by_test_id("filmstrip").locator(".frame.pinned")
+    until_in_the_file(here, run, [Pin(6, 0, "first rings")])
     here.page.goto(f"{here.address}?run={run}")
     here.until("s.shown !== null && s.pins[6] === 'first rings'")
-    pinned = here.page.get_by_test_id("filmstrip").locator(".frame.pinned")
     assert pinned.inner_text().strip() == "first rings"
+    marks = "(node) => [node.title, node.style.getPropertyValue('--pins').includes('var(--vz-fg)')]"
+    slider, other = (here.page.get_by_test_id(f"tile-slider-{channel}") for channel in (0, 2))
+    assert slider.evaluate(marks) == ["Pinned: step 6 first rings", True]
+    assert other.evaluate(marks) == ["", False]
+    here.page.get_by_test_id("tile-2").get_by_role("button").click()
+    here.until("s.selected === 2 && Object.keys(s.pins).length === 0")  # it is another filter's
+    pinned.wait_for(state="detached")
+    here.page.get_by_test_id("tile-0").get_by_role("button").click()
     pinned.click()
-    here.until("s.shown === 6")
+    here.until("s.shown === 6 && s.selected === 0")
+    here.page.get_by_test_id("pin-all").check()
+    until_in_the_file(here, run, [Pin(6, None, "first rings")])
+    here.page.get_by_test_id("tile-2").get_by_role("button").click()
+    here.until("s.selected === 2 && s.shown === 6 && s.stage.channel === 2 && s.pins[6] === 'first rings'")
+    assert other.evaluate(marks) == ["Pinned: step 6 first rings", True]
     here.page.keyboard.press("p")
-    here.until("Object.keys(s.pins).length === 0")
+    here.until("s.allPins.length === 0")
+    until_in_the_file(here, run, [])
+
+
+def until_in_the_file(here: Visit, run: str, pins: list[Pin]) -> None:
+    """Wait until the run file has these pins."""
+    with here.library.open(run) as reader:
+        end = time.monotonic() + 15
+        while reader.pins() != pins:
+            assert time.monotonic() < end, reader.pins()
+            time.sleep(0.05)
+
+
+def test_a_fork_with_another_objective_by_hand(visit: Open) -> None:
+    here = visit().open("?filters=0-1&size=64", frames=12)
+    parent = here.pause()["run"]
+    at(here, 7)
+    here.page.get_by_test_id("fork").click()
+    here.page.get_by_test_id("fork-objective").fill("-channel")
+    here.page.get_by_test_id("fork-optimizer").select_option("ascent")
+    here.page.get_by_test_id("fork-one").click()
+    state = here.until(f"s.run !== '{parent}' && s.kept > 9 && s.family.root === 7")
+    spec = told(here, state["run"])["spec"]
+    assert (spec["objective"], spec["optimizer"], spec["policy"]) == ("-channel", "ascent", "cosine")
+    here.pause()
+    here.page.get_by_test_id("fork").click()  # said once
+    assert here.page.get_by_test_id("fork-objective").input_value() == ""
+    assert here.page.get_by_test_id("fork-optimizer").input_value() == ""
 
 
 def test_a_sweep_lives_is_ranked_and_gives_its_knobs(visit: Open) -> None:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from engine_helpers import TIMEOUT, in_state, tiny, until
 from vizcore import sweep
 from vizcore.engine import Engine
 from vizcore.errors import HistoryError, SpecError
+from vizcore.export import recipe_of
 from vizcore.history import RunReader, entries, schema
 from vizcore.runs import Library
 
@@ -252,3 +254,28 @@ def test_a_child_that_is_killed_before_it_has_taken_a_run_up_is_followed_by_one_
         step = engine.states[run].step
         until(lambda: engine.states[run].step > step + 2)
         engine.stop(run).result(TIMEOUT)
+
+
+def test_a_fork_is_repeated_with_what_it_comes_from_or_given_up(engine: Engine, library: Library) -> None:
+    top = done(engine, 40, channels="3,5")
+    fork = engine.fork(top, 25, channels=[5], settings={"optimizer": "ascent", "seed": 4}, keep=True).result(TIMEOUT)
+    in_state(engine, fork, "done")
+    leaf = engine.fork(fork, 30, knobs={"rate": 0.3}, settings={"optimizer": "adam"}, keep=True).result(TIMEOUT)
+    in_state(engine, leaf, "done")
+    with library.open(leaf) as old:
+        recipe = recipe_of(old, 40, 5)
+        again = engine.repeat(recipe.spec, recipe.knobs, recipe.above, keep=True).result(TIMEOUT)
+        in_state(engine, again, "done")
+        with library.open(again) as new:
+            assert recipe_of(new, 40, 5).above == recipe.above
+            for step in (3, 24, 25, 29, 30, 40):
+                assert bytes_of(new, step) == [old.frame(step, 5).data]  # type: ignore[union-attr]
+    assert {info.id for info in library.list() if info.parent and info.parent[1] == 30} == {again, leaf}
+
+    before = {info.id for info in library.list()}
+    ancestor = replace(recipe.above[0], spec=recipe.above[0].spec.replace(steps=8192), step=8000)
+    spec = recipe.above[0].spec.replace(steps=8192, seed=9)
+    job = engine.repeat(spec, [], [ancestor])
+    until(lambda: job.progress[0] > 5)
+    assert job.cancel()
+    until(lambda: {info.id for info in library.list()} == before)

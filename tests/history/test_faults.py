@@ -129,7 +129,7 @@ def test_foreign_newer_and_absent_files(tmp_path: Path) -> None:
         ours.commit()
         with pytest.raises(HistoryError, match="newer"):
             RunReader(path)
-        ours.execute("PRAGMA user_version = 2")
+        ours.execute("PRAGMA user_version = 3")
     with pytest.raises(HistoryError, match="newer"):
         RunReader(path)
 

@@ -33,6 +33,7 @@ from vizcore.spec import RunSpec, build
 if TYPE_CHECKING:
     from vizcore.ascent import Ascent, Frame
     from vizcore.history import RunWriter
+    from vizcore.replay import Branch
     from vizcore.zoo.load import Network
 
 FIRST = 16  # filters if none are named
@@ -184,11 +185,16 @@ def memory_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recording(spec: RunSpec, network: Network, facts: dict[str, Any]) -> Iterator[tuple[str, RunWriter]]:
-    """A new run in the library: its id and writer; however this ends, the file is closed and says how."""
+def recording(
+    spec: RunSpec, network: Network, facts: dict[str, Any], root: Branch | None = None
+) -> Iterator[tuple[str, RunWriter]]:
+    """A new run in the library, or a fork: its id and writer; however this ends, the file is closed and says how."""
     from vizcore.runs import Library
 
-    run, writer = Library().create(spec, environment=facts, weights_hash=network.card.weights_hash)
+    run, writer = Library().create(
+        spec, environment=facts, weights_hash=network.card.weights_hash, parent=root.parent if root else None,
+        shared=root.shared if root else None, facts=root.facts if root else None,
+    )  # fmt: skip
     try:
         yield run, writer
     except BaseException as error:
@@ -203,9 +209,10 @@ def ascend_all(ascent: Ascent, writer: RunWriter | None) -> Ascended:
     spec = ascent.spec
     frames: list[Frame] = []  # the first and the newest
     if writer is not None:
-        writer.checkpoint(0, ascent.checkpoint())
+        writer.checkpoint(ascent.step, ascent.checkpoint())
     began = time.perf_counter()
-    with interruptible() as interrupted, bars.steps(f"{spec.model} {spec.layer}", spec.steps) as advance:
+    end = int(ascent.knobs.at(ascent.step)["steps"])
+    with interruptible() as interrupted, bars.steps(f"{spec.model} {spec.layer}", end) as advance:
         for frame in ascent:
             frames[1:] = [frame]
             if writer is not None:
@@ -217,7 +224,7 @@ def ascend_all(ascent: Ascent, writer: RunWriter | None) -> Ascended:
     first, last = frames[0].images, frames[-1].images
     if first is None or last is None:
         raise EngineError("The ascent kept no picture.", "This is a bug in vizcore.")
-    ended_early = frames[-1].step < spec.steps
+    ended_early = frames[-1].step < end
     note = ""
     if writer is not None:
         writer.checkpoint(ascent.step, ascent.checkpoint())

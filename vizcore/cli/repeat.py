@@ -11,6 +11,7 @@ from PIL import Image
 
 from vizcore.cli import bars, console
 from vizcore.cli.console import Result
+from vizcore.cli.stored import finish
 from vizcore.errors import ExportError
 from vizcore.export import Recipe, read_recipe
 
@@ -30,18 +31,20 @@ def open_stored(model: str, arch: str | None, trusted: bool) -> Network:
 
 
 def repeat_picture(path: Path, device: str, trusted: bool) -> Result:
-    """Make the picture of a PNG again, and say whether it is the same.
+    """Make the picture of a PNG again, and the runs that it comes from, and say whether it is the same.
 
     Raises:
-        ExportError: no recipe, or one that cannot be used; one of a fork, whose run is needed.
+        ExportError: no recipe, or one that cannot be used; one of a fork that an earlier vizcore wrote.
     """
+    from vizcore import replay
     from vizcore.ascent import ascend
     from vizcore.cli.render import memory_errors, record, recording
     from vizcore.engine import devices
+    from vizcore.runs import Library
     from vizcore.spec import Knobs
 
     recipe = read_recipe(path)
-    if recipe.extra.get("fork"):
+    if recipe.extra.get("fork") and not recipe.above:
         raise ExportError("The picture is of a fork, which its recipe alone does not repeat.", "Import the run itself.")
     chosen, exact = devices.choose(device), recipe.extra.get("exact") is True
     devices.set_threads(exact)
@@ -50,12 +53,17 @@ def repeat_picture(path: Path, device: str, trusted: bool) -> Result:
         raise ExportError("The network's weights are not those of the picture.", "Use the weights of that time.")
     spec = recipe.spec
     with memory_errors():
-        ascent = ascend(spec, network, Knobs(spec, recipe.knobs), device=chosen, exact=exact)
+        root = None
+        if recipe.above:
+            again = replay.rebuild(recipe.above, spec, recipe.knobs, network, Library(), chosen, exact)
+            root = finish("repeating what it was forked from", again)
+        state = root.state if root else None
+        ascent = ascend(spec, network, Knobs(spec, recipe.knobs), device=chosen, exact=exact, state=state)
         facts = {**devices.environment(chosen, exact), "precision": ascent.precision}
-        with recording(spec, network, facts) as (run, writer):
+        with recording(spec, network, facts, root) as (run, writer):
             for turn in recipe.knobs:
                 writer.knob(*turn)
-            writer.checkpoint(0, ascent.checkpoint())
+            writer.checkpoint(ascent.step, ascent.checkpoint())
             images, reached = None, -1
             with bars.steps(f"repeating {path.name}", recipe.step) as advance:
                 for frame in ascent:
@@ -70,7 +78,8 @@ def repeat_picture(path: Path, device: str, trusted: bool) -> Result:
         raise ExportError("The recipe ends before its step.", "Choose a PNG that vizcore wrote, unchanged.")
     difference = _distance(path, recipe, images)
     data = {
-        "run": run, "step": reached, "channel": recipe.channel, "identical": difference == 0,
+        "run": run, "parent": list(root.parent) if root else None,
+        "step": reached, "channel": recipe.channel, "identical": difference == 0,
         "first_difference": None if difference == 0 else reached, "picture_difference": difference,
     }  # fmt: skip
     same = "The picture is the same." if difference == 0 else f"Its largest difference is {difference} of 255."

@@ -13,6 +13,7 @@ from vizcore.cli import bars, console
 from vizcore.cli.arguments import Device, Json
 from vizcore.cli.console import Result
 from vizcore.cli.exporting import runs_export
+from vizcore.cli.forking import runs_fork
 from vizcore.cli.stored import Trust, finish, opened
 from vizcore.spec import format_channels, to_dict
 
@@ -79,6 +80,7 @@ def runs_show(
             "spec": to_dict(reader.spec),
             "knobs": [{"step": step, "name": name, "value": value} for step, name, value in reader.knobs()],
             "filters": filters,
+            "pins": [pin.to_dict() for pin in reader.pins()],
             **{key: facts.get(key) for key in ("parent", "created", "weights_hash", "environment", "name", "note")},
         }
     data = console.plain(data)
@@ -150,6 +152,7 @@ def runs_replay(
     return Result(data, "\n".join(map(console.cell, lines)))
 
 
+runs.command("fork")(runs_fork)
 runs.command("export")(runs_export)
 
 
@@ -250,4 +253,11 @@ def _run_view(data: dict[str, Any]) -> RenderableType:
     for item in data["filters"]:
         scores.add_row(*map(console.cell, item.values()))
     turns = [f"  {turn['name']} = {turn['value']} from step {turn['step']}" for turn in data["knobs"]]
-    return Group(facts, "", scores, *(["", "knobs turned", *turns] if turns else []))
+    pins = [
+        f"  step {pin['step']}, {'all filters' if pin['channel'] is None else 'filter ' + str(pin['channel'])}"
+        f"{': ' + console.cell(pin['note']) if pin['note'] else ''}"
+        for pin in data["pins"]
+    ]
+    return Group(
+        facts, "", scores, *(["", "knobs turned", *turns] if turns else []), *(["", "pins", *pins] if pins else [])
+    )

@@ -24,6 +24,7 @@ from vizcore.engine.jobs import Job
 from vizcore.engine.patches import Patches
 from vizcore.engine.protocol import ACTIVE, BEGINNING, Config, Event, RunState
 from vizcore.errors import EngineError, from_dict
+from vizcore.lineage import Line
 from vizcore.params import Value
 from vizcore.runs import Library
 from vizcore.spec import RunSpec
@@ -165,6 +166,7 @@ class Engine(Patches):
         channels: Iterable[int] | None = None,
         knobs: Mapping[str, object] | None = None,
         seed: int | None = None,
+        settings: Mapping[str, object] | None = None,
         keep: bool = False,
     ) -> Job[str]:
         """Leave a stored run, running or not, before the update of ``step``; returns the id of the new run.
@@ -176,15 +178,42 @@ class Engine(Patches):
             channels: the filters that come along; all if not given.
             knobs: hot parameters with new values from that step on.
             seed: of the random moves from that step on.
+            settings: cold ones that are otherwise from that step on, of :data:`vizcore.lineage.SETTINGS`.
             keep: as for :meth:`begin`.
 
         Raises:
-            SpecError: a filter that the run has not, a knob that is cold, unknown or out of range.
+            SpecError: a filter that the run has not, a setting that a fork cannot change, a value out of range.
             HistoryError: no such run or step, or its network has other weights now.
         """
         rows = None if channels is None else list(channels)
         job: Job[str] = Job()
-        self._send("fork", job, run=run, step=step, channels=rows, knobs=dict(knobs or {}), seed=seed, keep=keep)
+        self._send(
+            "fork", job, run=run, step=step, channels=rows, knobs=dict(knobs or {}), seed=seed, keep=keep,
+            settings=dict(settings or {}),
+        )  # fmt: skip
+        if keep:
+            job.add_done_callback(self._keep_begun)
+        return job
+
+    def repeat(
+        self, spec: RunSpec, knobs: Iterable[tuple[int, str, object]], above: Line, *, keep: bool = False
+    ) -> Job[str]:
+        """Make a fork again from its recipe: first the runs that it comes from, which are kept too, then it goes on.
+
+        Args:
+            above: those runs; at least one.
+
+        Returns:
+            Its id.  Work that is given up leaves nothing behind.
+
+        Raises:
+            SpecError, LayerError: the network does not have what is asked for.
+            HistoryError: a run ends before the step at which it is said to have been left.
+        """
+        job: Job[str] = Job()
+        line = [ancestor.to_dict() for ancestor in above]
+        turns = [tuple(turn) for turn in knobs]
+        self._send("repeat", job, spec=specs.to_dict(spec), knobs=turns, above=line, keep=keep)
         if keep:
             job.add_done_callback(self._keep_begun)
         return job

@@ -105,7 +105,7 @@ class Task:
             weights_hash=network.card.weights_hash,
             parent=root.parent if root else None,
             shared=root.shared if root else None,
-            facts=facts,
+            facts={**(facts or {}), **(root.facts if root else {})},
         )
         task = cls(run, spec, ascent.knobs, bench)
         task._ascent, task._network, task._writer = ascent, network, writer

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from vizcore import evidence, ranking, replay, sweep
+from vizcore import evidence, lineage, ranking, replay, sweep
 from vizcore import spec as specs
 from vizcore.ascent import ascend
 from vizcore.engine.devices import choose, set_threads
@@ -243,6 +243,7 @@ class Worker:
             "knob": self._knob,
             "evidence": self._evidence,
             "fork": self._fork,
+            "repeat": self._repeat,
             "recompute": self._recompute,
             "sweep": self._sweep,
             "judge": self._judge,
@@ -395,12 +396,30 @@ class Worker:
         knobs: dict[str, Any],
         seed: int | None,
         keep: bool,
+        settings: dict[str, Any],
     ) -> Any:
         def begin(reader: RunReader, network: Network) -> Work:
-            root = yield from replay.branch(reader, network, step, channels, knobs, seed, self._bench.device)
+            root = yield from replay.branch(reader, network, step, channels, knobs, seed, self._bench.device, settings)
             return self._start(keep, root.spec, network, list(root.log), root)
 
         return self._work(number, run, begin)
+
+    def _repeat(
+        self, number: int, spec: dict[str, Any], knobs: list[Turn], above: list[dict[str, Any]], keep: bool
+    ) -> Any:
+        wanted = specs.from_dict(spec)
+        log, line = specs.Knobs(wanted, knobs).log, lineage.read(above, wanted)
+
+        def begin(network: Network) -> Work:
+            library, bench = self._bench.library, self._bench
+            root = yield from replay.rebuild(line, wanted, log, network, library, bench.device, bench.exact)
+            return self._start(keep, wanted, network, log, root)
+
+        def then(network: Network) -> object:
+            self._works.add(number, begin(network))
+            return LATER
+
+        return self._with_network(number, wanted.model, wanted.arch, then)
 
     def _sweep(self, number: int, spec: dict[str, Any], points: list[sweep.Point], keep: bool) -> Any:
         wanted = specs.from_dict(spec)

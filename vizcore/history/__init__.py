@@ -5,11 +5,13 @@ older step, from the same or another process, while it grows.  Inside:
 
 * ``schema``: the tables, opening and checking;  ``entries``: what can be written;  ``journal``: the writing thread
 * ``codec``: pictures as JPEG or lossless WebP;  ``pack``: the pictures of one step for a browser
+* ``pins``: steps that are kept for good
 * ``thinning``: which steps keep their pictures
 """
 
 from vizcore.history.codec import StoredFrame, decode
 from vizcore.history.pack import pack, unpack
+from vizcore.history.pins import Pin
 from vizcore.history.reader import RunReader
 from vizcore.history.schema import PAUSED
 from vizcore.history.thinning import checkpoint_every, kept_ranges, library_limit, run_limit, stride
@@ -17,6 +19,7 @@ from vizcore.history.writer import RunWriter
 
 __all__ = [
     "PAUSED",
+    "Pin",
     "RunReader",
     "RunWriter",
     "StoredFrame",

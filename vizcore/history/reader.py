@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from vizcore import spec as specs
 from vizcore.errors import HistoryError, SpecError
-from vizcore.history import schema
+from vizcore.history import pins, schema
 from vizcore.history.codec import JPEG, MIME, WEBP_GREY, StoredFrame
+from vizcore.history.pins import Pin
 from vizcore.params import Value
 from vizcore.spec import RunSpec
 
@@ -89,6 +90,11 @@ class RunReader:
         if not well or not _is_count(parent[1]) or not _is_count(shared):
             raise schema.damaged()
         return parent[0], parent[1], shared
+
+    @property
+    def is_fork(self) -> bool:
+        """Whether it left another run, which may be gone."""
+        return bool(self._above)
 
     @property
     def parent(self) -> RunReader | None:
@@ -308,6 +314,21 @@ class RunReader:
         """
         rows = self._rows("SELECT step, name, value FROM knob ORDER BY id")
         return [(step, name, _json(value)) for step, name, value in rows]
+
+    def pins(self) -> list[Pin]:
+        """The pins, the ancestors' of these filters too, by step; those of single filters behind those of all."""
+        with self._lock, schema.translated():
+            found = {(pin.step, pin.channel): pin for pin in pins.read(self._connection)}
+        above = self.parent
+        for pin in above.pins() if above is not None else ():
+            if pin.step < self.root and (pin.channel is None or pin.channel in self.spec.channels):
+                found.setdefault((pin.step, pin.channel), pin)
+        return sorted(found.values(), key=lambda pin: (pin.step, schema.ALL if pin.channel is None else pin.channel))
+
+    def has_pin(self, step: int) -> bool:
+        """Whether this file, ancestors aside, has a pin of ``step``, of whatever filter."""
+        with self._lock, schema.translated():
+            return any(pin.step == step for pin in pins.read(self._connection))
 
     def checkpoints(self) -> list[int]:
         """The steps of this file from which the run can be continued, ascending (an ancestor's: ``owner(step)``)."""

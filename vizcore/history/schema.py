@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import sqlite3
@@ -22,7 +23,7 @@ except ImportError:  # Windows
     fcntl = None
 
 APPLICATION_ID = 0x767A6372  # "vzcr": tells our files from every other SQLite file
-VERSION = 1  # PRAGMA user_version; raised with each change of the tables
+VERSION = 2  # PRAGMA user_version; raised with each change of the tables: since 2, pins are of filters
 BUSY_SECONDS = 5.0
 
 # Why a picture is kept (picture.kept).  Thinning drops REGULAR ones, PASSING ones go as soon as a newer one is there,
@@ -42,8 +43,14 @@ CREATE TABLE frame (id INTEGER PRIMARY KEY, codec INTEGER NOT NULL, data BLOB NO
 CREATE TABLE knob (id INTEGER PRIMARY KEY, step INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL);
 CREATE TABLE checkpoint (step INTEGER PRIMARY KEY, state BLOB NOT NULL);
 """
-INSIDE = {("table", name) for name in ("meta", "step", "picture", "frame", "knob", "checkpoint")}
-"""All that a run file has in its schema."""
+PINS = """
+-- A step that is kept for good: of one filter, or (-1) of all.
+CREATE TABLE pin (step INTEGER, channel INTEGER, note TEXT NOT NULL, PRIMARY KEY (step, channel)) WITHOUT ROWID
+"""
+_TABLES_1 = {("table", name) for name in ("meta", "step", "picture", "frame", "knob", "checkpoint")}
+INSIDE = {1: _TABLES_1, 2: _TABLES_1 | {("table", "pin")}}
+"""All that a run file has in its schema, by version."""
+ALL = -1  # pin.channel
 ROWS = 64  # the most filters of a run (spec.MAX_FILTERS), and the factor in frame.id
 
 PAUSED = "history paused"  # what the errors say of a run that goes on without being written
@@ -69,6 +76,8 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         connection = _open(path, mode)
         try:
             _check(connection, path)
+            if mode == "rw":
+                _migrate(connection)
         except BaseException:
             connection.close()
             raise
@@ -97,6 +106,7 @@ def create(path: Path, meta: Mapping[str, str]) -> None:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {VERSION}")
                 connection.executescript(TABLES)
+                connection.execute(PINS)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             finally:
                 connection.close()
@@ -157,6 +167,32 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         if path.stat().st_size < pages * page_size:
             raise damaged()
     connection.execute("SELECT count(*) FROM sqlite_schema")  # the first page that must be whole
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring an older file to this version; who only reads can read it as it is."""
+    if _version(connection) == VERSION:
+        return
+    with transaction(connection):
+        if _version(connection) == 1:  # still: another program may have been quicker
+            pins = pins_of_version_1(connection)
+            connection.execute(PINS)
+            connection.executemany("INSERT INTO pin VALUES (?, ?, ?)", pins)
+            connection.execute("DELETE FROM meta WHERE key = 'pins'")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def pins_of_version_1(connection: sqlite3.Connection) -> list[tuple[int, int, str]]:
+    """(step, -1, note) of the pins that version 1 had among the facts, all of them of all filters."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'pins'").fetchone()
+    try:
+        return [(int(step), ALL, str(note)) for step, note in json.loads(row[0]).items()] if row else []
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged() from error
 
 
 @contextmanager
