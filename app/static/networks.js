@@ -1,4 +1,4 @@
-// The page Networks: a table with a column for each network and a row for each depth, filled field by field.
+// The page Networks: a table with a row for each network and a column for each depth, filled field by field.
 // A field that is there stays as long as its network, method and picture do.
 
 import * as frame from "./frame.js"
@@ -9,16 +9,18 @@ import { choose, complain, offer, plain, post } from "./look.js"
 import { byId, element, number, write } from "./text.js"
 
 const MOST = 4
-const DEPTHS = { first: "first conv.", middle: "middle conv.", last: "last conv.", class: "class" }
+const DEPTHS = { first: "first convolution", middle: "middle convolution", last: "last convolution", class: "class" }
+const FINE = 56 // px of a map in a field
+const GAP = 2
 const PANES = ["heat", "focus", "relevance"]
 const ACTIVATIONS = { name: "activations", label: "Activations", help: "The sixteen maps of the layer that respond most, the strongest first, each on a scale of its own.", paper: "" }
-const HELP = "Each row is of the unit that answers most, in each network: of the first, middle and last convolution, and of the classes."
+const HELP = "Each field is of the unit that answers most to the picture, in that network at that depth."
 
 let groups = {}
 let methods = []
 let asked = new URLSearchParams()
 let seen_ = false
-const wish = { models: [], method: "gradcam", pane: "heat" }
+const wish = { models: [], method: "guided", pane: "heat" }
 let fields = new Map() // "model depth" -> {key, told, why}
 let asking = null
 
@@ -93,8 +95,8 @@ const key = (model, depth) => `${model} ${depth}`
 
 function layOut() {
   const table = byId("networks-table")
-  table.style.setProperty("--columns", wish.models.length)
-  const heads = wish.models.map((model, index) => {
+  const heads = ["", ...Object.values(DEPTHS)].map((label) => element("div", { class: "depth", role: "columnheader" }, label))
+  const rows = wish.models.map((model, index) => {
     const select = element("select", { "aria-label": `Network ${index + 1}`, "data-testid": `networks-model-${index}`, title: plain(model) })
     offer(select, groups)
     choose(select, model)
@@ -103,13 +105,12 @@ function layOut() {
       wish.models[index] = select.value
       changed()
     })
-    const away = element("button", { type: "button", class: "tool bare", "aria-label": `Remove ${plain(model)}`, onclick: () => (wish.models.splice(index, 1), changed()) }, "✕")
-    return element("div", { class: "head", role: "columnheader" }, select, wish.models.length > 1 ? away : null)
+    const away = element("button", { type: "button", class: "tool bare", "aria-label": `Remove ${plain(model)}`, title: "Remove this network", onclick: () => (wish.models.splice(index, 1), changed()) }, "✕")
+    const head = element("div", { class: "head", role: "rowheader" }, element("div", { class: "bar" }, select, wish.models.length > 1 ? away : null), element("ol", { class: "best", "data-best": model }))
+    const cells = Object.keys(DEPTHS).map((depth) => element("figure", { class: "cell", role: "cell", "data-at": key(model, depth), "data-testid": `networks-${depth}` }, element("canvas", { width: 64, height: 64, role: "img" }), element("figcaption")))
+    return element("div", { role: "row" }, head, ...cells)
   })
-  const rows = Object.entries(DEPTHS).map(([depth, label]) =>
-    element("div", { role: "row" }, element("div", { class: "depth", role: "rowheader" }, label), ...wish.models.map((model) => element("figure", { class: "cell", role: "cell", "data-at": key(model, depth), "data-testid": `networks-${depth}` }, element("canvas", { width: 64, height: 64 }), element("figcaption")))),
-  )
-  table.replaceChildren(element("div", { role: "row" }, element("div", { class: "head", role: "columnheader" }), ...heads), ...rows)
+  table.replaceChildren(element("div", { role: "row" }, ...heads), ...rows)
   draw()
 }
 
@@ -181,16 +182,22 @@ async function show(model, depth) {
   const { told, why } = field
   const [canvas, caption] = node.children
   node.classList.toggle("off", Boolean(why))
-  node.classList.toggle("maps", Boolean(told?.values))
+  node.classList.toggle("mosaic", Boolean(told?.values))
+  canvas.hidden = Boolean(told?.values) && depth === "class" // single numbers: the list of classes says more
   if (told?.values) mosaic(canvas, decode(told))
   else if (told?.panes) await picture(canvas, told.panes[wish.pane], wish.pane)
   const parts = []
   if (told) parts.push(element("b", {}, told.unit || (told.channel === null ? "" : `${told.layer} · ${told.channel}`)), told.score === undefined ? "" : ` ${number(told.score)}`)
   if (why) parts.push(element("span", { class: "why" }, why))
   else if (told?.note) parts.push(element("span", { class: "why" }, told.note))
-  if (told?.classes.length) parts.push(element("ol", { class: "best" }, ...told.classes.slice(0, 3).map(([name, share]) => element("li", {}, element("span", {}, name), element("span", { class: "number" }, `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`)))))
   caption.replaceChildren(...parts)
   canvas.setAttribute("aria-label", caption.textContent)
+  if (depth === "class" && told) showClasses(model, told.classes)
+}
+
+function showClasses(model, classes) {
+  const row = ([name, share]) => element("li", {}, element("span", { title: name }, name), element("span", { class: "number" }, `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`))
+  byId("networks-table").querySelector(`[data-best="${CSS.escape(model)}"]`).replaceChildren(...classes.map(row))
 }
 
 async function picture(canvas, bytes, pane) {
@@ -206,10 +213,12 @@ async function picture(canvas, bytes, pane) {
 function mosaic(canvas, all) {
   const painted = sheet(paint(all, "normalised", false))
   const across = Math.ceil(Math.sqrt(all.count))
-  const gap = all.width > 8 ? 2 : 0
-  Object.assign(canvas, { width: across * (all.width + gap) - gap, height: across * (all.height + gap) - gap })
+  const scale = Math.max(1, Math.round(FINE / all.width)) // so that the gap is as wide for all
+  const [width, height] = [scale * all.width, scale * all.height]
+  Object.assign(canvas, { width: across * (width + GAP) - GAP, height: across * (height + GAP) - GAP })
   const context = canvas.getContext("2d")
-  for (let i = 0; i < all.count; i++) context.drawImage(painted, 0, i * all.height, all.width, all.height, (i % across) * (all.width + gap), Math.floor(i / across) * (all.height + gap), all.width, all.height)
+  context.imageSmoothingEnabled = false
+  for (let i = 0; i < all.count; i++) context.drawImage(painted, 0, i * all.height, all.width, all.height, (i % across) * (width + GAP), Math.floor(i / across) * (height + GAP), width, height)
 }
 
 function showPicture() {

@@ -205,3 +205,17 @@ def test_a_trained_network_sees_what_is_there(shared: Path) -> None:
     for method in ("deconv", "guided", "gradcam", "occlusion", "lrp"):
         warm = np.abs(attribute(net, picture, units.get(method, Unit("", top)), method).values).sum(0)
         assert warm[20:, 40:].mean() > 1.5 * warm[:20, :].mean(), method
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "of"),
+    [
+        ("squeezenet1_0", "features.7.expand3x3", "features.7.squeeze_activation"),
+        ("googlenet", "inception4a.branch4.1.conv", "inception3b"),
+    ],
+)
+def test_grad_cam_of_a_branch_is_not_asked_of_its_neighbours(name: str, layer: str, of: str) -> None:
+    net = nets.random(name, 64)
+    found = attribute(net, nets.picture(), Unit(layer, 1), "gradcam")
+    assert found.facts["of_layer"] == of
+    assert nets.hooks(net.module) == 0

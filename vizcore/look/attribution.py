@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -199,9 +199,17 @@ def _integrated(asked: Asked) -> Answer:
 def _gradcam(asked: Asked) -> Answer:
     from captum.attr import LayerGradCam
 
-    path = last_maps(asked.network, asked.unit, asked.z.shape[-1])
-    method = LayerGradCam(asked.forward, asked.network.module.get_submodule(path))
-    small = method.attribute(_input(asked), relu_attributions=True)
+    beside: set[str] = set()
+    while True:
+        path = last_maps(asked.network, asked.unit, asked.z.shape[-1], beside)
+        method = LayerGradCam(asked.forward, asked.network.module.get_submodule(path))
+        try:
+            small = method.attribute(_input(asked), relu_attributions=True)
+            break
+        except RuntimeError:
+            if _leads_to_unit(asked, path):
+                raise
+            beside.add(path)  # another branch, which happens to be computed first
     values = F.interpolate(small, asked.z.shape[2:], mode="bilinear", align_corners=False)
     note = "" if bool((values > 0).any()) else "No map of that layer speaks for this unit, so the heat map is empty."
     return Answer(values, facts={"of_layer": path, "maps": list(small.shape[2:])}, note=note)
@@ -285,11 +293,24 @@ METHODS: Mapping[str, Method] = {
 """Every method by its name on the command line."""
 
 
-def last_maps(network: Network, unit: Unit, size: int) -> str:
+def _leads_to_unit(asked: Asked, path: str) -> bool:
+    """Whether the unit depends on a layer that is computed before it."""
+    outputs: list[Tensor] = []
+    part = asked.network.module.get_submodule(path)
+    handle = part.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    try:
+        score = asked.forward(_input(asked))
+    finally:
+        handle.remove()
+    return torch.autograd.grad(score.sum(), outputs[:1], allow_unused=True)[0] is not None
+
+
+def last_maps(network: Network, unit: Unit, size: int, without: Collection[str] = ()) -> str:
     """The layer that Grad-CAM looks at: the last maps before the unit's layer that are larger than a pixel.
 
     That is the last convolution or rectifier, or a block behind it that keeps its size; a map per class (SqueezeNet's
-    last convolution) is not taken, as it would answer by itself.
+    last convolution) is not taken, as it would answer by itself.  ``without`` are layers that the unit does not depend
+    on.
 
     Raises:
         LayerError: there are no such maps before the unit.
@@ -301,6 +322,7 @@ def last_maps(network: Network, unit: Unit, size: int) -> str:
         if layer.height * layer.width > 1
         and layer.channels != classes
         and layer.path != unit.layer
+        and layer.path not in without
         and not unit.layer.startswith(f"{layer.path}.")
         and not layer.path.startswith(f"{unit.layer}.")
     ]
