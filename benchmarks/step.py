@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,14 +14,17 @@ from torch import nn
 from benchmarks.render import SHARED
 from benchmarks.report import Result, measured
 from vizcore import penalties
-from vizcore.ascent import Ascent, _bytes, ascend, score
+from vizcore.arithmetic import arithmetic
+from vizcore.ascent import Ascent, Pass, _bytes, ascend, score
 from vizcore.layers import Cut
 from vizcore.memory import keep_freed
 from vizcore.spec import RunSpec, build
 from vizcore.stem import Stem
+from vizcore.together import lockstep
 from vizcore.zoo.load import Network, load
 
 REPEATS, WARM = 20, 3
+RUNS = 16  # of a sweep
 STEPS = 64  # of the runs whose scores are compared
 SQUEEZENET = SHARED / "weights" / "squeezenet1_0-imagenet.safetensors"
 Stage = Callable[[], object]
@@ -37,6 +41,7 @@ def step() -> list[Result]:
             count = len(spec.channels)
             results += timed(f"step: {title}, {count} × {size} px", spec, network)
         results.append(halves(f"step: {title}, bf16 score / fp32 score after {STEPS} steps", spec, network))
+        results += shared(f"step: {title}, {RUNS} runs of one filter of 128 px", spec, network)
     return results
 
 
@@ -67,29 +72,49 @@ def timed(title: str, spec: RunSpec, network: Network) -> list[Result]:
     return [*results, measured(f"{title}, whole step / bare network", ratios, "×", "lower", 1.25)]
 
 
+def shared(title: str, spec: RunSpec, network: Network) -> list[Result]:
+    """One step of many runs of one filter, one after the other and in one pass."""
+    spec = replace(spec, channels=(3,), size=128)
+    runs = [ascend(replace(spec, seed=seed), network, keep=lambda step: False) for seed in range(RUNS)]
+    times: dict[str, list[float]] = {"one after the other": [], "in one pass": []}
+    for _ in range(WARM + REPEATS):
+        for name, turn in (
+            ("one after the other", lambda: [next(run) for run in runs]),
+            ("in one pass", lambda: lockstep(runs)),
+        ):
+            begin = time.perf_counter()
+            turn()
+            times[name].append(1000 * (time.perf_counter() - begin))
+    times = {name: values[WARM:] for name, values in times.items()}
+    ratios = [one / two for one, two in zip(times["one after the other"], times["in one pass"], strict=True)]
+    results = [measured(f"{title}, {name}", values, "ms", "lower") for name, values in times.items()]
+    return [*results, measured(f"{title}, quicker in one pass by", ratios, "×", "higher")]
+
+
 def stages(ascent: Ascent) -> dict[str, Stage]:
     """The parts of a step, each to be called by itself, in this order; a backward uses what its forward left."""
-    spec, image = ascent.spec, ascent._image
+    image = ascent._image
     knobs = ascent.knobs.at(0)
     picture = image.render().detach().requires_grad_()
-    with ascent._arithmetic():
-        x = ascent._moved(picture, spec.channels, knobs).detach().requires_grad_()
+    question = Pass(picture, range(len(picture)), knobs)
+    with arithmetic(ascent.precision, ascent.device):
+        x = ascent.moved(picture, question).detach().requires_grad_()
     back, up = torch.ones_like(x), torch.ones_like(picture)
     left: dict[str, Any] = {}
-    bare = Cut(plain(ascent._cut.module), ascent._objective.layers)
+    bare = Cut(plain(ascent.cut.module), ascent._objective.layers)
 
     def network() -> None:
-        with ascent._arithmetic():
+        with arithmetic(ascent.precision, ascent.device):
             loss = ascent._objective(bare(x)).sum()
         torch.autograd.grad(loss, x)
 
     def forward() -> None:
-        with ascent._arithmetic():
-            left["score"] = ascent._objective(ascent._cut(x)).sum()
+        with arithmetic(ascent.precision, ascent.device):
+            left["score"] = ascent._objective(ascent.cut(x)).sum()
 
     def move() -> None:
-        with ascent._arithmetic():
-            moved = ascent._moved(picture, spec.channels, knobs)
+        with arithmetic(ascent.precision, ascent.device):
+            moved = ascent.moved(picture, question)
         torch.autograd.grad(moved, picture, back)
 
     def render() -> None:

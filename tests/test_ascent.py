@@ -278,8 +278,8 @@ def test_the_network_is_left_as_it_was() -> None:
 
 def test_exact_runs_use_the_network_as_it_is() -> None:
     net = network()
-    assert ascend(tiny_spec(), net, exact=True)._cut.module is net.module
-    assert ascend(tiny_spec(), net)._cut.module is not net.module
+    assert ascend(tiny_spec(), net, exact=True).cut.module is net.module
+    assert ascend(tiny_spec(), net).cut.module is not net.module
 
 
 class Tight:
@@ -300,20 +300,20 @@ class Tight:
 def test_short_memory_halves_the_rows_and_changes_nothing_else(most: int) -> None:
     spec = tiny_spec(channels=tuple(range(6)), steps=6, tv=0.1)
     wide, narrow = ascend(spec, network(), exact=True), ascend(spec, network(), exact=True)
-    narrow._cut = Tight(narrow._cut, most)
+    narrow.cut = Tight(narrow.cut, most)
     for one, two in zip(wide, narrow, strict=True):
         np.testing.assert_allclose(two.scores, one.scores, rtol=1e-4, atol=1e-6)
         assert np.abs(two.images.astype(int) - one.images).max() <= 1
         assert two.status == one.status
     tried = {3: [6, 3, 3], 2: [6, 3, 2, 2, 2], 1: [6, 3, 2] + [1] * 6}[most]
-    assert narrow._cut.seen[: len(tried)] == tried
+    assert narrow.cut.seen[: len(tried)] == tried
     assert wide.width == 6
-    assert max(narrow._cut.seen[len(tried) :]) == narrow.width == most  # what did not fit is not tried again
+    assert max(narrow.cut.seen[len(tried) :]) == narrow.width == most  # what did not fit is not tried again
 
 
 def test_memory_that_stays_short_is_an_error() -> None:
     ascent = ascend(tiny_spec(channels=tuple(range(6)), steps=6), network())
-    ascent._cut = Tight(ascent._cut, 0)
+    ascent.cut = Tight(ascent.cut, 0)
     with pytest.raises(RuntimeError, match="can't allocate"):
         next(ascent)
-    assert ascent._cut.seen == [6, 3, 2, 1]
+    assert ascent.cut.seen == [6, 3, 2, 1]

@@ -39,15 +39,21 @@ def like(module: nn.Module, device: torch.device) -> None:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
+def arithmetic(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Within this context a network computes in ``precision``."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
-def arithmetic(precision: str, device: torch.device, exact: bool) -> Iterator[None]:
-    """Within this context the network computes in ``precision``; ``exact``: on one thread, with repeatable kernels."""
-    with contextlib.ExitStack() as stack:
-        if exact:
-            stack.callback(torch.set_num_threads, torch.get_num_threads())
-            torch.set_num_threads(1)
-            if device.type == "cuda":
-                stack.enter_context(torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False))
-        if precision == "bf16":
-            stack.enter_context(torch.autocast(device.type, torch.bfloat16))
-        yield
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Within this context everything computes on one thread, with kernels that repeat their bytes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        if device.type == "cuda":
+            with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+                yield
+        else:
+            yield
+    finally:
+        torch.set_num_threads(threads)

@@ -3,22 +3,26 @@
 Frame ``k`` shows the pictures *before* update ``k`` and their scores; a run of ``steps`` updates has frames 0 to
 ``steps``.
 Nothing here prints, sleeps, writes or knows who looks on.  To stop, do not ask for the next frame.
+
+A step is a generator that asks for what the network says of its pictures (:class:`Pass`), so that the passes of several
+runs can be one (:mod:`vizcore.together`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import weakref
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vizcore import objectives, penalties, transforms
-from vizcore.arithmetic import arithmetic, choose_precision, like
+from vizcore.arithmetic import arithmetic, choose_precision, like, repeatable
 from vizcore.cppn import Painter
 from vizcore.errors import SpecError
 from vizcore.folding import fold
@@ -29,8 +33,8 @@ from vizcore.memory import is_out_of_memory
 from vizcore.objectives import Objective
 from vizcore.optimizers import Adam, PlainAscent, rate_of
 from vizcore.params import Value
-from vizcore.rectifiers import Redirected
 from vizcore.spec import Knobs, RunSpec
+from vizcore.together import compute
 
 if TYPE_CHECKING:
     from vizcore.zoo.load import Network
@@ -39,6 +43,9 @@ HALVINGS = 3  # times that the rows which are computed at once are halved when m
 RESCUE = (
     16  # steps in which units that are off get a redirected gradient, and after which they count as dead (lucid: 16)
 )
+
+_CUTS: weakref.WeakKeyDictionary[nn.Module, weakref.WeakValueDictionary[object, Cut]] = weakref.WeakKeyDictionary()
+"""Of each network: its folded copies that runs use now."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,30 @@ class Frame:
     gradient_norms: np.ndarray
     seconds: float
     status: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A question of a run to the network: the gradient of its loss by these pictures, and their scores.
+
+    Args:
+        pictures: ``[N, C, H, W]`` in [0, 1].
+        rows: of the batch of the run that they are.
+        knobs: of this step.
+        redirected: whether rectifiers redirect the gradient (:mod:`vizcore.rectifiers`).
+    """
+
+    pictures: Tensor
+    rows: Sequence[int]
+    knobs: Mapping[str, Value]
+    redirected: bool = False
+
+
+Answer = tuple[Tensor, Tensor]
+"""Of a :class:`Pass`: gradient of the loss by the pictures ``[N, C, H, W]``, and scores ``[N]``."""
+
+T = TypeVar("T")
+Asking = Generator[Pass, Answer, T]
 
 
 def ascend(
@@ -108,29 +139,30 @@ class Ascent(Iterator[Frame]):
         self.device = torch.device(device)
         self.precision = choose_precision(spec.precision, self.device, exact)
         self._exact = exact
+        self.alone = exact  # or since a pass together with others has failed
         self._keep = keep
         self._network = network
         self._objective = objectives.parse(spec.objective, spec.layer, spec.channels, network.card)
         network.to(self.device)
         like(network.module, self.device)
-        self._cut = Cut(network.module, self._objective.layers)
+        self.cut = Cut(network.module, self._objective.layers)
         self._image = _start(spec, network, self.device)
         self._optimizer = Adam(self._image.parameter) if spec.optimizer == "adam" else PlainAscent()
         # Where the gradient has been, summed over steps: what a MACO picture shows is what moved (Fel et al. 2023).
         self._transparency: Tensor | None = None
         if spec.parameterization == "maco":
             self._transparency = torch.zeros(len(spec.channels), spec.size, spec.size, device=self.device)
-        self._mean = torch.tensor(network.card.mean, device=self.device)[:, None, None]
+        self.mean = torch.tensor(network.card.mean, device=self.device)[:, None, None]
         self.width = len(spec.channels)  # rows that go through the network at once
         self._step = 0
         self._open = False  # the frame of this step has been given, but its update is still to be made
         self._idle_since = np.full(
             len(spec.channels), -1
         )  # first step of the present row of steps without score and gradient
-        with self._arithmetic():
-            check(spec, network, self._objective, self._cut, self.device)
+        with arithmetic(self.precision, self.device):
+            check(spec, network, self._objective, self.cut, self.device)
             if not exact:
-                self._cut = Cut(self._folded(), self._objective.layers)
+                self.cut = self._folded()
         if state is not None:
             self._restore(state)
 
@@ -141,22 +173,38 @@ class Ascent(Iterator[Frame]):
 
     def __next__(self) -> Frame:
         """The next frame; raises StopIteration after frame ``steps``, until the knob ``steps`` is raised."""
+        with repeatable(self.device) if self._exact else contextlib.nullcontext():
+            frame = self._alone(self.asking())
+        if frame is None:
+            raise StopIteration
+        return frame
+
+    def _alone(self, asking: Asking[T]) -> T:
+        try:
+            question = next(asking)
+            while True:
+                question = asking.send(self.answer(question))
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    def asking(self) -> Asking[Frame | None]:
+        """The next step as a generator of its passes through the network; returns its frame, or None at the end."""
         begin = time.perf_counter()
         knobs = self.knobs.at(self._step)
         if self._open and self._step >= int(knobs["steps"]):
-            raise StopIteration
-        with self._arithmetic():
-            if self._open:  # the run went on after its last frame: make up for the update
-                self._update(self._look(knobs), knobs)
-                knobs = self.knobs.at(self._step)
-            step, self._open = self._step, self._step >= int(knobs["steps"])
-            look = self._look(knobs)
-            images = _bytes(look.picture) if self._keep(step) else None
-            if not self._open:
-                self._update(look, knobs)
-            # The only wait for the device, after all work of the step has been handed to it.
-            scores, norms = torch.stack([look.scores, look.norms]).cpu().numpy()
-            pixels = images.cpu().numpy() if images is not None else None
+            return None
+        if self._open:  # the run went on after its last frame: make up for the update
+            self._update((yield from self._look(knobs)), knobs)
+            knobs = self.knobs.at(self._step)
+        step, self._open = self._step, self._step >= int(knobs["steps"])
+        look = yield from self._look(knobs)
+        images = _bytes(look.picture) if self._keep(step) else None
+        if not self._open:
+            self._update(look, knobs)
+        # The only wait for the device, after all work of the step has been handed to it.
+        scores, norms = torch.stack([look.scores, look.norms]).cpu().numpy()
+        pixels = images.cpu().numpy() if images is not None else None
         status = self._judge(step, scores, norms)
         return Frame(step, pixels, scores, norms, time.perf_counter() - begin, status)
 
@@ -183,33 +231,39 @@ class Ascent(Iterator[Frame]):
         seen = {"transparency": self._transparency} if self._transparency is not None else {}
         return {"parameter": self._image.parameter, **seen, **self._optimizer.state()}
 
-    def _folded(self) -> nn.Module:
-        layers = self._objective.layers
-        grey = _grey(self.spec, self._network, self.device)
-        half = self.precision == "bf16"
-        return fold(self._network.module, layers, lambda module: Cut(module, layers)(grey), half)
+    def _folded(self) -> Cut:
+        """The folded network up to the layer; runs that can use the same have the same."""
+        layers, half = self._objective.layers, self.precision == "bf16"
+        module = self._network.module
+        known = _CUTS.setdefault(module, weakref.WeakValueDictionary())
+        version = sum(value._version for value in (*module.parameters(), *module.buffers()))  # it may be in training
+        key = (layers, half, str(self.device), version)
+        found = known.get(key)
+        if found is None:
+            grey = _grey(self.spec, self._network, self.device)
+            found = Cut(fold(module, layers, lambda part: Cut(part, layers)(grey), half), layers)
+            known[key] = found
+        return found
 
-    def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
-        return arithmetic(self.precision, self.device, self._exact)
-
-    def _look(self, knobs: Mapping[str, Value]) -> _Look:
+    def _look(self, knobs: Mapping[str, Value]) -> Asking[_Look]:
         """Forward and backward at the present step."""
         self._image.settle()
-        look = self._differentiate(knobs, range(len(self.spec.channels)))
+        look = yield from self._differentiate(knobs, range(len(self.spec.channels)))
         off = (look.norms == 0).nonzero()[:, 0].tolist() if self._step < RESCUE else []
         if off:
-            with Redirected():
-                other = self._differentiate(knobs, off)  # whose gradient is 0 in all other rows
+            other = yield from self._differentiate(knobs, off, redirected=True)  # its gradient is 0 in all other rows
             look.gradients = [g + o for g, o in zip(look.gradients, other.gradients, strict=True)]
             look.pull = look.norms + other.norms
         return look
 
-    def _differentiate(self, knobs: Mapping[str, Value], rows: Sequence[int]) -> _Look:
+    def _differentiate(
+        self, knobs: Mapping[str, Value], rows: Sequence[int], redirected: bool = False
+    ) -> Asking[_Look]:
         """Scores of ``rows``, and the gradients of all, which are 0 in the others."""
         canvas = self._image.canvas()
         picture = self._image.picture(canvas)
         seen = picture.detach()
-        slopes, scores = self._slopes(seen if len(rows) == len(seen) else seen[rows], rows, knobs)
+        slopes, scores = yield Pass(seen if len(rows) == len(seen) else seen[rows], rows, knobs, redirected)
         if len(rows) < len(seen):
             slopes = torch.zeros_like(seen).index_copy_(0, torch.tensor(rows, device=self.device), slopes)
         wanted = [self._image.parameter, canvas] if penalties.needs_canvas_gradient(knobs) else [self._image.parameter]
@@ -217,16 +271,19 @@ class Ascent(Iterator[Frame]):
         norms = torch.linalg.vector_norm(gradients[0].flatten(1), dim=1)
         return _Look(seen, scores, norms, gradients, norms, slopes)
 
-    def _slopes(self, picture: Tensor, rows: Sequence[int], knobs: Mapping[str, Value]) -> tuple[Tensor, Tensor]:
-        """Gradient of the loss by the picture ``[N, C, H, W]``, and scores ``[N]``, as many rows at once as fit.
+    def answer(self, question: Pass) -> Answer:
+        """What the network says, of as many rows at once as fit.
 
         Where memory is short, the number of rows is halved up to three times, for this step and all that follow.
         """
+        rows, pictures = question.rows, question.pictures
         while True:
             width = min(self.width, len(rows))
             try:
                 parts = [
-                    self._slope(picture[at : at + width], rows[at : at + width], knobs)
+                    compute(
+                        [(self, replace(question, pictures=pictures[at : at + width], rows=rows[at : at + width]))]
+                    )[0]
                     for at in range(0, len(rows), width)
                 ]
             except Exception as error:
@@ -240,29 +297,45 @@ class Ascent(Iterator[Frame]):
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _slope(self, picture: Tensor, rows: Sequence[int], knobs: Mapping[str, Value]) -> tuple[Tensor, Tensor]:
-        picture = picture.detach().requires_grad_()
-        crops = max(1, int(knobs["crops"]))
+    def shares(self, other: Ascent) -> bool:
+        """Whether its next pass can be one with that of ``other``: one network, cut, precision and size of pictures."""
+        return (
+            self.cut is other.cut
+            and self.precision == other.precision
+            and self._frame_size() == other._frame_size()
+            and not any(run.alone or run.width < len(run.spec.channels) for run in (self, other))
+        )
+
+    def _frame_size(self) -> int:
+        return self.spec.size + 2 * int(self.knobs.at(self._step)["pad"])
+
+    @property
+    def views(self) -> int:
+        """Pictures that go through the network in the next step: its rows, each as many times as it is cropped."""
+        return len(self.spec.channels) * max(1, int(self.knobs.at(self._step)["crops"]))
+
+    def scores(self, activations: objectives.Activations, question: Pass) -> Tensor:
+        """Scores ``[N]`` of the pictures of ``question``, from what the network said of them as they were moved."""
+        rows, crops = question.rows, max(1, int(question.knobs["crops"]))
         whole = crops == 1 and len(rows) == len(self.spec.channels)
         objective = self._objective if whole else self._objective.rows([row for row in rows for _ in range(crops)])
-        scores = objective(self._cut(self._moved(picture, [self.spec.channels[row] for row in rows], knobs)))
-        scores = scores if crops == 1 else scores.view(len(rows), crops).mean(1)
-        cost = penalties.cost(picture, self._mean, knobs)
-        loss = -(scores if cost is None else scores - cost).sum()
-        return torch.autograd.grad(loss, picture)[0], scores.detach()
+        found = objective(activations)
+        return found if crops == 1 else found.view(len(rows), crops).mean(1)
 
-    def _moved(self, picture: Tensor, channels: Sequence[int], knobs: Mapping[str, Value]) -> Tensor:
+    def moved(self, pictures: Tensor, question: Pass) -> Tensor:
+        """Pictures ``[N, C, H, W]`` in [0, 1] as the network gets them: cropped, normalised, moved, framed."""
+        knobs, channels = question.knobs, [self.spec.channels[row] for row in question.rows]
         jitter, scale, rotate = int(knobs["jitter"]), float(knobs["scale"]), float(knobs["rotate"])
         seed, step, crops = self.spec.seed, self._step, int(knobs["crops"])
         if knobs["noise"]:
-            picture = transforms.noise(picture, seed, step, channels, float(knobs["noise"]))
+            pictures = transforms.noise(pictures, seed, step, channels, float(knobs["noise"]))
         if crops:
             first, last = float(knobs["crop_first"]), float(knobs["crop_last"])
             side = transforms.side_at(step, int(knobs["steps"]), first, last) / 100
-            picture = transforms.crop(picture, seed, step, channels, crops, side)
+            pictures = transforms.crop(pictures, seed, step, channels, crops, side)
             channels = [channel for channel in channels for _ in range(crops)]
         moves = transforms.draw(seed, step, channels, jitter, scale, rotate)
-        return transforms.move(self._network.normalize(picture), moves, int(knobs["pad"]))
+        return transforms.move(self._network.normalize(pictures), moves, int(knobs["pad"]))
 
     def _update(self, look: _Look, knobs: Mapping[str, Value]) -> None:
         """Take the step that ``look`` asks for; a row without a finite gradient stays, and leaves the others alone."""

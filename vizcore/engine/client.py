@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import functools
 import itertools
 import multiprocessing
@@ -419,6 +420,7 @@ class Engine(Patches):
             now = time.monotonic()
             self._deaths = [at for at in self._deaths if now - at < WITHIN] + [now]
             culprit = bytes(self._busy.value)
+            self._config = dataclasses.replace(self._config, share=False)
             refusal = _GIVEN_UP if len(self._deaths) >= DEATHS else _TOO_MUCH if culprit == BEGINNING else _STOPPED
             lost = [state for state in self._states.values() if state.state in ACTIVE]
             active = {run: state for run, (state, _) in self._restoring.items()}  # killed before it could take them up

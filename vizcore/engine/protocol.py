@@ -101,3 +101,4 @@ class Config:
     live: int = 8  # runs that keep their tensors although they do not run
     networks: int = 4  # networks kept loaded: as many as are compared
     files: tuple[str, ...] = ()  # weights files that may be loaded; networks with a name always may
+    share: bool = True  # whether runs take steps together; not after a death, so that its cause can be told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from vizcore.params import Value
 from vizcore.replay import Branch
 from vizcore.runs import Library
 from vizcore.spec import Knobs, RunSpec
+from vizcore.together import lockstep
 from vizcore.zoo.load import Network
 
 ROLLBACKS = 3  # times that a run of NaN is tried again at half the rate
@@ -268,22 +269,36 @@ class Task:
 
     # Steps -----------------------------------------------------------------------------------------------------
 
-    def turn(self) -> None:
-        """One step.  Whatever goes wrong ends this run alone."""
-        if self._ascent is None:
-            return
+    def turn(self, others: Sequence[Task] = ()) -> None:
+        """One step, together with ``others`` that share its passes.  Whatever goes wrong ends its own run alone."""
+        tasks = [task for task in (self, *others) if task._ascent is not None]
+        outcomes = lockstep([task._ascent for task in tasks if task._ascent is not None])
+        for task in tasks:
+            task._conclude(outcomes.pop(0))
+
+    @property
+    def views(self) -> int:
+        """Pictures that its next step takes through the network."""
+        return self._ascent.views if self._ascent is not None else 0
+
+    def shares(self, other: Task) -> bool:
+        """Whether its next step can be taken together with that of ``other``."""
+        return self._ascent is not None and other._ascent is not None and self._ascent.shares(other._ascent)
+
+    def _conclude(self, outcome: Frame | Exception | None) -> None:
         problem: VizcoreError | None = None
-        frame: Frame | None = None
-        try:
-            frame = next(self._ascent, None)
-            if frame is not None:
-                self._take(frame)
-        except Exception as error:
-            problem = explain(error, self._bench.log)
+        if isinstance(outcome, Exception):
+            problem = explain(outcome, self._bench.log)
+        elif outcome is not None:
+            try:
+                self._take(outcome)
+            except Exception as error:
+                problem = explain(error, self._bench.log)
+        ended, outcome = outcome is None, None
         # Only here, outside the except block, is the memory of the failed step free.
         if problem is not None:
             self.fail(problem)
-        elif frame is None:
+        elif ended:
             self._finish()
 
     def fail(self, error: VizcoreError) -> None:

@@ -106,7 +106,7 @@ class Looker:
 
     @contextlib.contextmanager
     def _arithmetic(self) -> Iterator[None]:
-        with torch.no_grad(), arithmetic(self.precision, self._device, exact=False):
+        with torch.no_grad(), arithmetic(self.precision, self._device):
             yield
 
     def _take(self, pictures: Picture) -> Tensor:

@@ -175,7 +175,7 @@ class Training:
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """The logits of pictures ``[N, C, H, W]`` in [0, 1]."""
         x = (x - self._mean) / self._std
-        with arithmetic.arithmetic(self.precision, self._device, False):
+        with arithmetic.arithmetic(self.precision, self._device):
             found: torch.Tensor = self.module(x.contiguous(memory_format=torch.channels_last))
         return found
 
