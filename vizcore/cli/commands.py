@@ -136,6 +136,8 @@ app.command()(looking.look)
 app.command()(looking.top)
 app.command()(looking.weights)
 app.command()(training.train)
+app.command()(training.evaluate)
+app.command()(training.inspect)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

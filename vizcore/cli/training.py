@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vizcore.cli.arguments import Device, Json
+from vizcore.cli.arguments import Arch, Device, Json, Model
 from vizcore.cli.console import Result
 from vizcore.cli.flags import with_parameters
 from vizcore.train.recipe import PARAMS
@@ -111,3 +111,48 @@ def train(
 
 
 train = with_parameters(train, PARAMS)
+
+Part = Annotated[str, typer.Option(metavar="NAME", help="test, validate or train.")]
+
+
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Argument(help="Networks, files, folders of vizcore train; several are an ensemble.", show_default=False),
+    ],
+    dataset: Annotated[str, typer.Option(metavar="DATASET", help=DATASET_HELP, show_default=False)],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder for pictures and the report.", show_default=False)
+    ],
+    data: Data = None,
+    part: Part = "test",
+    most: Annotated[int, typer.Option(min=0, metavar="N", help="At most N pictures, evenly drawn; 0 is all.")] = 0,
+    robust: Annotated[
+        str, typer.Option(metavar="l2:X", help="Also under a 20-step attack of this length (pixels in [0, 1]).")
+    ] = "",
+    arch: Arch = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> Result:
+    """Measure networks: accuracy, confusions, the surest mistakes, learning curves."""
+    from vizcore.cli import evaluate as job
+
+    return job.evaluate(job.Order(tuple(models), arch, dataset, data, part, most, robust), out, device)
+
+
+def inspect(
+    model: Model,
+    dataset: Annotated[
+        str, typer.Option(metavar="DATASET", help="Pictures to look for dead filters with; made-up ones if not given.")
+    ] = "",
+    data: Data = None,
+    part: Part = "test",
+    most: Annotated[int, typer.Option(min=1, metavar="N", help="At most N pictures, evenly drawn.")] = 1000,
+    arch: Arch = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> Result:
+    """Report what is wrong with a network's filters: dead, doubled, aliased, too small or too large a view."""
+    from vizcore.cli import inspect as job
+
+    return job.inspect(job.Order(model, arch, dataset, data, part, most), device)

@@ -15,6 +15,7 @@ from vizcore.look.display import Values
 from vizcore.look.pictures import Picture
 from vizcore.look.units import Unit, device, tensor
 from vizcore.zoo.load import Network
+from vizcore.zoo.plain import Middle
 
 ALIKE = 0.95  # |cosine| from which two kernels count as near-duplicates (Zeiler & Fergus 2014 remove such by hand)
 
@@ -44,6 +45,9 @@ def kernels(network: Network, layer: str) -> Values:
     if weight.ndim == 4:
         return weight
     channels, size = network.card.channels, network.card.size
+    middle = next((m for m in network.module.modules() if isinstance(m, Middle)), None)
+    if middle is not None and layer == first_layer(network):
+        return weight.reshape(-1, channels, middle.height, middle.width)
     if layer == first_layer(network) and weight.shape[1] == channels * size * size:
         return weight.reshape(-1, channels, size, size)
     return weight[:, :, None, None]

@@ -12,4 +12,5 @@
     orders     all that one training takes, and the defaults of each data set
     runner     from the order to the folder
     evaluate   accuracy, confusions, mistakes, ensembles
+    charts     pictures of them
 """

@@ -144,11 +144,14 @@ def bundled() -> dict[str, Path]:
 
 
 def default_size(card: Card, device: str = "cpu") -> int:
-    """The size of picture to start with, in pixels: twice a small network's own, else 128, or 224 on a GPU."""
+    """The size of picture to start with, in pixels: twice a small network's own, else 128, or 224 on a GPU.
+
+    At least 32, with which every optimizer of pictures has something to do.
+    """
     if card.facts.get("fixed_size"):
         return card.size
     if card.size <= _SMALL:
-        return min(2 * card.size, 128)
+        return min(max(2 * card.size, 32), 128)
     return 128 if device == "cpu" else 224
 
 
