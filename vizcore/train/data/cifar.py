@@ -20,6 +20,7 @@ MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as the page of the data set says
 ARCHIVE = "cifar-10-binary.tar.gz"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN, TEST = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), ("test_batch.bin",)
+LICENCE = "MIT (weights); the pictures of CIFAR-10 belong to their owners"
 _ROW = 1 + 3 * 32 * 32  # a label, then three planes
 
 
@@ -33,7 +34,7 @@ def dataset(source: Path, size: int | None = None, progress: Progress | None = N
         found = trees.dataset(source, size or 32, 3, CLASSES, progress)
     train, test = (0 if part is None else len(part) for part in (found.train, found.test))
     data = f"CIFAR-10 (Krizhevsky 2009), ten classes, {train:,} pictures to train and {test:,} to test"
-    return replace(found, name="cifar10", facts={"data": data})
+    return replace(found, name="cifar10", facts={"data": data, "licence": LICENCE})
 
 
 def _files(source: Path) -> dict[str, bytes]:

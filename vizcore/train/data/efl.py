@@ -44,5 +44,8 @@ def dataset(seed: int = 0) -> Dataset:
         test=generate(PER_CLASS // 2, seed),
         mean=(0.0,),
         std=(1 / WHITE,),  # a stroke is 1 again
-        facts={"data": "E, F and L of 7 × 5 pixels with noise, generated; 6,000 pictures to train and 3,000 to test"},
+        facts={
+            "data": "E, F and L of 7 × 5 pixels with noise, generated; 6,000 pictures to train and 3,000 to test",
+            "licence": "MIT (weights and pictures)",
+        },
     )

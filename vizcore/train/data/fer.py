@@ -26,6 +26,7 @@ from vizcore.train.data.parts import Dataset, Part, Progress
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SIDE = 48
+LICENCE = "MIT (weights); the pictures of FER2013 were collected for research and belong to their owners"
 FILES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
 _USAGE = {"training": "train", "publictest": "validate", "privatetest": "test"}
 _COLUMNS = "Use Kaggle's fer2013.csv, icml_face_data.csv or train.csv, with the columns emotion, pixels and Usage."
@@ -48,7 +49,7 @@ def dataset(source: Path, size: int | None = None, progress: Progress | None = N
         if part is not None
     )
     data = f"FER2013 (Goodfellow et al. 2013), seven expressions, {sizes}"
-    return replace(found, name="fer2013", facts={"data": data})
+    return replace(found, name="fer2013", facts={"data": data, "licence": LICENCE})
 
 
 def _from_folders(source: Path, size: int | None, progress: Progress | None) -> Dataset:

@@ -16,13 +16,14 @@ FILES = {
     "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
 }
 """md5 of each, as torchvision checks them."""
+LICENCE = "MIT (weights); the pictures of SVHN are for non-commercial use"
 
 
 def dataset(folder: Path) -> Dataset:
     """The data set in ``train_32x32.mat`` and ``test_32x32.mat`` under ``folder``."""
     train, test = (part(folder, name) for name in FILES)
     data = f"SVHN (Netzer et al. 2011), ten digits, {len(train):,} pictures to train and {len(test):,} to test"
-    return Dataset("svhn", tuple("0123456789"), train, test=test, facts={"data": data})
+    return Dataset("svhn", tuple("0123456789"), train, test=test, facts={"data": data, "licence": LICENCE})
 
 
 def part(folder: Path, name: str) -> Part:
