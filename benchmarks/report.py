@@ -76,12 +76,14 @@ def machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.system(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
 
 
 def save(results: Iterable[Result]) -> None:
-    """Merge the results into the file (by name) and write the page anew."""
+    """Merge the results into the file (by name) and write the page anew; numbers of another machine are dropped."""
+    if read().get("machine", machine()) != machine():
+        RESULTS.unlink()
     known: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in read().get("results", [])}
     day = datetime.date.today().isoformat()
     for result in results:
