@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Any
 
 from app.notices import plain
@@ -22,13 +23,24 @@ class Evidence:
     """Debounced, one request in flight, stale while pending.
 
     ``state`` is what the page gets; it changes identity whenever it changes content.
+
+    Args:
+        ask: the engine, for a run, step and filter.
+        blank: what is told before there is an answer.
+        read: an answer, as the page reads it.
     """
 
     def __init__(
-        self, ask: Callable[[str, int, int], Future[Any]], clock: Callable[[], float] = time.monotonic
+        self,
+        ask: Callable[[str, int, int], Future[Any]],
+        clock: Callable[[], float] = time.monotonic,
+        blank: Mapping[str, Any] = MappingProxyType({"classes": [], "maps": []}),
+        read: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         self._ask = ask
         self._clock = clock
+        self._blank = blank
+        self._read = read or seen
         self._wanted: Key | None = None
         self._due = 0.0
         self._flight: tuple[Key, Future[Any], float] | None = None
@@ -73,7 +85,7 @@ class Evidence:
             self._flight = (self._wanted, self._ask(*self._wanted), self._clock())
             if self.state is None:
                 run, step, channel = self._wanted
-                self.state = _state(run, step, channel, pending=True)
+                self.state = self._state(run, step, channel, pending=True)
         return self.state is not before
 
     def _take(self, key: Key, future: Future[Any], asked: float) -> None:
@@ -83,24 +95,24 @@ class Evidence:
         error = future.exception() if not future.cancelled() else None
         if future.cancelled() or error is not None:
             text = error.message if isinstance(error, VizcoreError) else "The evidence for this picture cannot be had."
-            self.state = {**_state(*key, pending=False), "error": text}
+            self.state = {**self._state(*key, pending=False), "error": text}
             return
-        answer = future.result()
-        self.state = {
-            **_state(*key, pending=self._wanted != key),
-            "classes": [[plain(name, markup=False), float(p)] for name, p in answer["classes"]],
-            "maps": [
-                {
-                    "channel": int(m["channel"]),
-                    "url": "data:image/png;base64," + base64.b64encode(m["png"]).decode(),
-                    "peak": float(m["peak"]),
-                }
-                for m in answer["maps"]
-            ],
-        }
+        self.state = {**self._state(*key, pending=self._wanted != key), **self._read(future.result())}
+
+    def _state(self, run: str, step: int, channel: int, *, pending: bool) -> dict[str, Any]:
+        return {"run": run, "channel": channel, "step": step, "pending": pending, "error": None, **self._blank}
 
 
-def _state(run: str, step: int, channel: int, *, pending: bool) -> dict[str, Any]:
+def seen(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Top classes and feature maps as the page reads them."""
     return {
-        "run": run, "channel": channel, "step": step, "pending": pending, "classes": [], "maps": [], "error": None
-    }  # fmt: skip
+        "classes": [[plain(name, markup=False), float(p)] for name, p in answer["classes"]],
+        "maps": [
+            {
+                "channel": int(m["channel"]),
+                "url": "data:image/png;base64," + base64.b64encode(m["png"]).decode(),
+                "peak": float(m["peak"]),
+            }
+            for m in answer["maps"]
+        ],
+    }

@@ -36,6 +36,8 @@ class State(DataModel):
     status = String(default="")
     kept = String(default="")
     evidence = String(default="")
+    real = String(default="")
+    natural = String(default="")
     shown = String(default="")
     presets = String(default="")
     address = String(default="")

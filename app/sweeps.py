@@ -23,6 +23,7 @@ LOOK = 0.25  # seconds between two looks at the runs
 AGAIN = 32  # steps after which a picture is judged anew
 ENDED = ("done", "failed", "interrupted", "paused")
 MOST = 12  # values on one axis
+SCORES = ("activation", "held_out", "total_variation", "path_similarity", "path_natural")
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Sweeps:
         self._watching = False
         self._job = 0
         self._judging: tuple[Tile, int, Future[Any]] | None = None
+        self._real: tuple[str, str] | None = None  # pictures that were looked through by the layer
 
     def start(self, axes: Mapping[str, Any], draws: int, seed: int, steps: int | None) -> None:
         """Begin: a grid over ``axes`` (name of a parameter to its values), or so many random draws.
@@ -77,6 +79,7 @@ class Sweeps:
     def _begun(self, answer: Mapping[str, Any]) -> None:
         pairs = zip(answer["runs"], answer["values"], strict=True)
         self.tiles = [Tile(run, dict(values), self._library.open(run)) for run, values in pairs]
+        self._real = self._page.naturals.source(self.tiles[0].reader.spec)
         self.watch(True)
         self._due = 0.0
 
@@ -141,8 +144,9 @@ class Sweeps:
             tile.judged = step
             if answer.exception() is None:
                 row = answer.result()[0]
-                names = ("activation", "held_out", "total_variation")
-                tile.scores = {name: float(row[name]) for name in names if math.isfinite(row[name])}
+                tile.scores = {name: float(row[name]) for name in SCORES if math.isfinite(row.get(name, math.nan))}
+            elif self._real is not None:  # the real pictures are gone: the other scores do without
+                self._real, tile.judged = None, -1
         behind = [
             tile for tile in self.tiles
             if tile.step is not None and tile.judged != tile.step
@@ -151,7 +155,7 @@ class Sweeps:
         if behind:
             tile = min(behind, key=lambda one: one.judged)
             step = tile.step or 0
-            self._judging = tile, step, self._engine.judge(tile.run, step)
+            self._judging = tile, step, self._engine.judge(tile.run, step, *(self._real or ("", "")))
 
     def told(self) -> dict[str, Any]:
         """What the page shows."""
@@ -163,7 +167,7 @@ class Sweeps:
             for tile in self.tiles
         ]  # fmt: skip
         steps = int(self.tiles[0].reader.spec.steps) if self.tiles else 0
-        return {"channel": self._channel, "steps": steps, "tiles": tiles}
+        return {"channel": self._channel, "steps": steps, "tiles": tiles, "real": self._real is not None}
 
 
 def numbers(name: str, text: object) -> list[Value]:

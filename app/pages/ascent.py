@@ -14,6 +14,7 @@ from app.curves import Curves
 from app.disk import Disk
 from app.evidence import Evidence
 from app.models import State
+from app.naturals import Naturals
 from app.pages.ascent_intents import INTENTS
 from app.pages.page import Page
 from app.permalink import Address, Place, decode, encode, pack, unpack
@@ -51,6 +52,7 @@ class Ascent(Page):
         self.controls = Controls(self._control)
         self.pilot = Pilot(hub, f"page-{secrets.token_hex(4)}", self.tell, self._adopted, clock)
         self.evidence = Evidence(lambda run, step, channel: hub.engine.evidence(run, step, channel), clock)
+        self.naturals = Naturals(self, clock)
         self.travels = Travels(self)
         self.sweeps = Sweeps(self, clock)
         self.disk = Disk(hub.library_use, self.tell, self._take_back, clock)
@@ -111,6 +113,7 @@ class Ascent(Page):
         """Everything that happens by itself."""
         self.pilot.tick()
         self.travels.tick()
+        self.naturals.tick()
         self.sweeps.tick()
         try:
             self._show(self._clock())
@@ -161,6 +164,8 @@ class Ascent(Page):
         if step is not None and self.selected is not None:
             live = self.shown is None and self.pilot.state in ACTIVE
             self.evidence.want(run, step, self.selected, live=live)
+            if not live:
+                self.naturals.want(run, step, self.selected)
         if self.evidence.tick():
             publish.put(self.state, "evidence", self.evidence.state)
 

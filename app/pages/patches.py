@@ -89,6 +89,7 @@ class PatchesPage(NetworkPage):
                 self._scan = {**self._scan, "state": state, "error": error}
                 publish.put(self.state, "scan", self._scan)
                 self._offer()
+            self.session.ascent.naturals.again()
 
         def failed(error: BaseException) -> None:
             told = notices.from_error(error)

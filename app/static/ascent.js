@@ -8,6 +8,7 @@ import * as filmstrip from "./filmstrip.js"
 import * as frame from "./frame.js"
 import { unpack } from "./frames.js"
 import * as notices from "./notices.js"
+import * as real from "./real.js"
 import { failures, offer, open, pump, revise, rewind } from "./painter.js"
 import * as stage from "./stage.js"
 import { adopt, arrived, cursor, emit, isLive, keep, live, on, pinned, pinsOf, position, seek, select, state } from "./state.js"
@@ -29,6 +30,8 @@ const readers = {
   status: takeStatus,
   kept: takeKept,
   evidence: evidence.take,
+  real: real.known,
+  natural: real.compared,
   shown: takeShown,
   presets: () => {},
   family: (family) => (travel.take(family), compare.offer(family?.near ?? [])),
@@ -154,6 +157,7 @@ export function start(send) {
   sweep.start(ask)
   exports.start(ask)
   evidence.start()
+  real.start()
   status.start()
   byId("linked").addEventListener("change", () => header.linkSliders(byId("linked").checked))
   on("cursor", () => (scrub(), void pump()))
@@ -202,4 +206,5 @@ export const told = () => ({
   b: compare.told(),
   family: travel.told(),
   sweep: sweep.seen(),
+  real: real.told(),
 })

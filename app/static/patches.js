@@ -76,10 +76,10 @@ export function seen(on) {
   if (on && network) void look(!facts)
 }
 
-/** Shows a channel of another page; a pass over the pictures that were looked through last begins by itself. */
-export function visit(given) {
+/** Shows a channel of another page; `begin`: a pass over the pictures that were looked through last is to begin. */
+export function visit({ begin: now = false, ...given }) {
   asked = new URLSearchParams(Object.entries(given).filter(([, value]) => value !== null && value !== undefined))
-  start_ = true
+  start_ = now
   if (given.data) Object.assign(wish, { data: given.data, only: given.only ?? "" })
   frame.go("patches")
   if (network?.model === given.model) place()

@@ -7,6 +7,7 @@ const SCORES = {
   activation: ["activation", -1],
   held_out: ["held-out activation", -1],
   total_variation: ["total variation", 1],
+  path_similarity: ["path similarity", -1],
 }
 let ask = () => {}
 let told = null
@@ -103,6 +104,10 @@ export function take(sweep) {
     tiles.delete(run)
   }
   byId("sweep-panel").classList.toggle("has", wanted.size > 0)
+  const real = byId("sweep-score").querySelector("[value=path_similarity]")
+  real.disabled = !sweep?.real
+  write(real, sweep?.real ? "path similarity to real patches" : "path similarity (find its real patches first)")
+  if (real.disabled && real.selected) byId("sweep-score").value = "held_out"
   if (!sweep) return rank()
   if (byId("sweep-panel").hidden && !tiles.size) show(true)
   for (const one of sweep.tiles) draw(tiles.get(one.run) ?? make(one), one)

@@ -43,7 +43,8 @@ class FakePatching:
 
     def known(self, model: str = "", layer: str = "", arch: str | None = None) -> Future[Any]:
         rows = [
-            {"model": one.model, "layer": one.layer, "source": one.source, "only": one.only, "done": done}
+            {"model": one.model, "layer": one.layer, "source": one.source, "only": one.only,
+             "done": done, "pictures": done}
             for one, done in reversed(self.passed.items())
             if not layer or (one.model, one.layer) == (model, layer)
         ]  # fmt: skip

@@ -152,3 +152,33 @@ def test_what_cannot_be_looked_through_is_told(visit: Open, tmp_path: Path, fold
     here.until("s.patches.pictures === 4 && !s.patches.busy")
     page.get_by_test_id("patches-layer").select_option("stem")
     page.get_by_test_id("patches-empty").get_by_text("48 channels of stem").wait_for()
+
+
+def test_real_patches_stand_beside_a_synthetic_picture_and_rank_its_sweep(visit: Open, folder: Path) -> None:
+    """In a layer that no other test here looks through."""
+    here = visit().open("?model=imagenette-robust&layer=block3&filters=1-3&size=32&steps=4000")
+    page = here.page
+    here.until("s.real.find")
+    here.page.get_by_test_id("real-find").click()  # looks through what was looked through last, or the examples
+    told = here.until("s.page === 'patches' && s.patches.scan?.state === 'done' && s.patches.held?.channel === 1")
+    assert told["patches"]["about"]["layer"] == "block3"
+    page.get_by_test_id("tab-ascent").click()
+    here.until("s.page === 'ascent' && s.real.known?.done > 0 && s.real.drawn && !s.real.find")
+    assert here.pixels("real-canvas").std() > 5
+    here.pause()
+    here.until("/× the highest · 80 % held out · path 0.40 of 0.50/.test(s.real.facts)")
+    page.get_by_test_id("sweep").click()
+    page.get_by_test_id("values-1").fill("0, 1")
+    page.get_by_test_id("axis-2").select_option("")
+    page.get_by_test_id("sweep-steps").fill("8")
+    page.get_by_test_id("sweep-begin").click()
+    state = here.until(
+        "s.sweep.tiles.length === 2 && s.sweep.tiles.every((t) => t.state === 'done' && t.judged === 8)", 40
+    )
+    page.get_by_test_id("sweep-score").select_option("path_similarity")
+    page.get_by_test_id("sweep-ranked").check()
+    best = sorted(state["sweep"]["tiles"], key=lambda tile: -tile["scores"]["path_similarity"])
+    assert here.state()["sweep"]["order"] == [tile["run"] for tile in best]
+    page.get_by_test_id("sweep-close").click()
+    page.get_by_test_id("real-strip").click()
+    here.until("s.page === 'patches' && s.patches.held?.channel === 1 && !s.patches.busy")
