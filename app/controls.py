@@ -31,6 +31,7 @@ OBJECTIVES = ("channel", "-channel", "neuron", "-neuron", "layer", "class", "-cl
 
 FIRST = "look"  # the group that is always open
 _GROUPS = {"transforms": "Transforms", "penalties": "Penalties", "image": "Image and optimizer"}
+_SHOWN = (FIRST, *_GROUPS)  # those of dreams are on a page of their own
 _TICKS = 10_000  # a slider with more positions than this cannot be aimed: a number field is made instead
 _DECADE = 100  # positions of a logarithmic slider per decade
 
@@ -160,7 +161,7 @@ class Controls:
     def __init__(self, asked: Callable[[str, Any], None]) -> None:
         self._asked = asked
         self._quiet = False
-        self.parameters = {name: Control(meta, asked) for name, meta in PARAMS.items()}
+        self.parameters = {name: Control(meta, asked) for name, meta in PARAMS.items() if meta.group in _SHOWN}
         self.preset = Select(
             title="Preset", options=list(PRESETS), value="Crisp",
             **_named("preset", "\n".join(f"{name}: {help}" for name, help in PRESET_HELP.items())),
@@ -196,6 +197,8 @@ class Controls:
 
         grouped: dict[str, list[str]] = {}
         for name, meta in PARAMS.items():
+            if meta.group not in _SHOWN:
+                continue
             grouped.setdefault(meta.group, []).append(name)
         target = Column(
             self.preset, self.model, self.layer,
@@ -236,7 +239,8 @@ class Controls:
     def show_values(self, values: Mapping[str, Value]) -> None:
         """Set the widgets of parameters without telling anybody."""
         for name, value in values.items():
-            self.parameters[name].show(value)
+            if name in self.parameters:
+                self.parameters[name].show(value)
 
     def offer_models(self, groups: Mapping[str, list[str]]) -> None:
         """The networks to choose from, by heading."""

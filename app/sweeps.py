@@ -204,5 +204,7 @@ def spread(meta: Param, count: int = 4) -> str:
 
 def axes() -> list[dict[str, str]]:
     """The parameters that a sweep may have, for the page."""
-    chosen = [meta for meta in PARAMS.values() if meta.name not in ("size", "steps", "precision")]
+    chosen = [
+        meta for meta in PARAMS.values() if meta.name not in ("size", "steps", "precision") and meta.group != "dream"
+    ]
     return [{"name": meta.name, "label": meta.label, "unit": meta.unit, "values": spread(meta)} for meta in chosen]

@@ -47,10 +47,13 @@ def test_the_commands_of_the_readme_run(
         args = [*args, *QUICK]
         if args[1] not in on_disk:  # its weights would be fetched: only the command line is checked
             monkeypatch.setattr("vizcore.cli.render.render", lambda order, setting: console.Result({}, ""))
-    if args[0] in ("look", "top"):
+    if args[0] == "dream":
+        args = [*args, "--octaves", "1", "--steps", "1", "--size", "64", "--threads", "1", "--video", "gif"]
+        args += ["--zoom-frames", "1"] if "--zoom-frames" in args else []
+    if args[0] in ("look", "top", "dream", "render"):
         (tmp_path / "photos").mkdir()
-        for path in (tmp_path / "photo.jpg", tmp_path / "photos" / "1.jpg"):
-            Image.effect_mandelbrot((80, 60), (-2, -1, 1, 1), 50).convert("RGB").save(path)
+        for path in (tmp_path / "photo.jpg", tmp_path / "other.jpg", tmp_path / "photos" / "1.jpg"):
+            Image.effect_mandelbrot((80, 70), (-2, -1, 1, 1), 50).convert("RGB").save(path)
     assert main(args) == 0, capsys.readouterr().err
 
 

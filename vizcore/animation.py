@@ -78,6 +78,9 @@ class _Frames:
     def __init__(self, reader: RunReader, film: Film, steps: Sequence[int], progress: Progress) -> None:
         self._reader, self._film, self.steps, self._progress = reader, film, steps, progress
         self._channels = tuple(film.channels) or reader.spec.channels
+        newest = reader.latest() if reader.spec.octaves else None
+        last = reader.frame(newest, self._channels[0]) if newest is not None else None
+        self._shape = decode(last).shape[:2] if last is not None else None  # octaves have sizes of their own
         unknown = [channel for channel in self._channels if channel not in reader.spec.channels]
         if unknown:
             raise HistoryError(f"The run has no filter {unknown[0]}.", "See vizcore runs show for those it has.")
@@ -105,10 +108,13 @@ class _Frames:
 
     def _sized(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         size = self._film.size
-        if size is None or image.shape[:2] == (size, size):
+        shape = self._shape or ((size, size) if size is not None else image.shape[:2])
+        if self._shape is not None and size is not None:
+            shape = tuple(max(1, round(side * size / max(self._shape))) for side in self._shape)
+        if image.shape[:2] == shape:
             return image
         grey = image.shape[2] == 1
-        picture = Image.fromarray(image[:, :, 0] if grey else image).resize((size, size), Image.Resampling.LANCZOS)
+        picture = Image.fromarray(image[:, :, 0] if grey else image).resize(shape[::-1], Image.Resampling.LANCZOS)
         pixels = np.asarray(picture)
         return pixels[:, :, None] if grey else pixels
 

@@ -1,4 +1,4 @@
-"""The one loop: gradient ascent on a batch of pictures, a generator of frames.
+"""The one loop: gradient ascent on a batch of pictures, a generator of frames (for dreams see :mod:`vizcore.dream`).
 
 Frame ``k`` shows the pictures *before* update ``k`` and their scores; a run of ``steps`` updates has frames 0 to
 ``steps``.
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from vizcore import objectives, penalties, transforms
+from vizcore.aims import Aim, scaled
 from vizcore.arithmetic import arithmetic, choose_precision, like, repeatable
 from vizcore.cppn import Painter
 from vizcore.errors import SpecError
@@ -114,7 +115,10 @@ def ascend(
         SpecError: an objective that cannot be read, a picture that is too small, a state of another run.
         LayerError: a layer, channel or position that the network does not have.
     """
-    return Ascent(spec, network, knobs, device=device, exact=exact, keep=keep, state=state)
+    from vizcore.dream import Dream
+
+    kind = Dream if spec.octaves else Ascent
+    return kind(spec, network, knobs, device=device, exact=exact, keep=keep, state=state)
 
 
 class Ascent(Iterator[Frame]):
@@ -146,25 +150,36 @@ class Ascent(Iterator[Frame]):
         network.to(self.device)
         like(network.module, self.device)
         self.cut = Cut(network.module, self._objective.layers)
-        self._image = _start(spec, network, self.device)
+        self._aim = Aim(spec, network, self._objective, self.device, square=not spec.octaves)
+        self.mean = torch.tensor(network.card.mean, device=self.device)[:, None, None]
+        self.width = len(spec.channels)  # rows that go through the network at once
+        self._step = 0
+        self._open = False  # the frame of this step has been given, but its update is still to be made
+        # First step of the present row of steps without score and gradient.
+        self._idle_since = np.full(len(spec.channels), -1)
+        self._begin()
+        with arithmetic(self.precision, self.device):
+            self._check()
+            if not exact:
+                self.cut = self._folded()
+        if state is not None:
+            self._restore(state)
+
+    def _begin(self) -> None:
+        """What is ascended, and all that steps change in it."""
+        spec = self.spec
+        self._image = _start(spec, self._network, self.device)
         self._optimizer = Adam(self._image.parameter) if spec.optimizer == "adam" else PlainAscent()
         # Where the gradient has been, summed over steps: what a MACO picture shows is what moved (Fel et al. 2023).
         self._transparency: Tensor | None = None
         if spec.parameterization == "maco":
             self._transparency = torch.zeros(len(spec.channels), spec.size, spec.size, device=self.device)
-        self.mean = torch.tensor(network.card.mean, device=self.device)[:, None, None]
-        self.width = len(spec.channels)  # rows that go through the network at once
-        self._step = 0
-        self._open = False  # the frame of this step has been given, but its update is still to be made
-        self._idle_since = np.full(
-            len(spec.channels), -1
-        )  # first step of the present row of steps without score and gradient
-        with arithmetic(self.precision, self.device):
-            check(spec, network, self._objective, self.cut, self.device)
-            if not exact:
-                self.cut = self._folded()
-        if state is not None:
-            self._restore(state)
+
+    def _check(self) -> None:
+        check(self.spec, self._network, self._objective, self.cut, self.device)
+
+    def _grey(self) -> Tensor:
+        return _grey(self.spec, self._network, self.device)
 
     @property
     def step(self) -> int:
@@ -240,12 +255,12 @@ class Ascent(Iterator[Frame]):
         key = (layers, half, str(self.device), version)
         found = known.get(key)
         if found is None:
-            grey = _grey(self.spec, self._network, self.device)
+            grey = self._grey()
             found = Cut(fold(module, layers, lambda part: Cut(part, layers)(grey), half), layers)
             known[key] = found
         return found
 
-    def _look(self, knobs: Mapping[str, Value]) -> Asking[_Look]:
+    def _look(self, knobs: Mapping[str, Value]) -> Asking[Look]:
         """Forward and backward at the present step."""
         self._image.settle()
         look = yield from self._differentiate(knobs, range(len(self.spec.channels)))
@@ -256,9 +271,7 @@ class Ascent(Iterator[Frame]):
             look.pull = look.norms + other.norms
         return look
 
-    def _differentiate(
-        self, knobs: Mapping[str, Value], rows: Sequence[int], redirected: bool = False
-    ) -> Asking[_Look]:
+    def _differentiate(self, knobs: Mapping[str, Value], rows: Sequence[int], redirected: bool = False) -> Asking[Look]:
         """Scores of ``rows``, and the gradients of all, which are 0 in the others."""
         canvas = self._image.canvas()
         picture = self._image.picture(canvas)
@@ -269,7 +282,7 @@ class Ascent(Iterator[Frame]):
         wanted = [self._image.parameter, canvas] if penalties.needs_canvas_gradient(knobs) else [self._image.parameter]
         gradients = list(torch.autograd.grad(picture, wanted, slopes))
         norms = torch.linalg.vector_norm(gradients[0].flatten(1), dim=1)
-        return _Look(seen, scores, norms, gradients, norms, slopes)
+        return Look(seen, scores, norms, gradients, norms, slopes)
 
     def answer(self, question: Pass) -> Answer:
         """What the network says, of as many rows at once as fit.
@@ -319,7 +332,9 @@ class Ascent(Iterator[Frame]):
         rows, crops = question.rows, max(1, int(question.knobs["crops"]))
         whole = crops == 1 and len(rows) == len(self.spec.channels)
         objective = self._objective if whole else self._objective.rows([row for row in rows for _ in range(crops)])
-        found = objective(activations)
+        still = replace(question, knobs={**question.knobs, "noise": 0.0})
+        aim = self._aim.seen(self.cut, lambda picture: self.moved(picture.expand(len(rows), -1, -1, -1), still))
+        found = objective(activations, aim)
         return found if crops == 1 else found.view(len(rows), crops).mean(1)
 
     def moved(self, pictures: Tensor, question: Pass) -> Tensor:
@@ -337,7 +352,7 @@ class Ascent(Iterator[Frame]):
         moves = transforms.draw(seed, step, channels, jitter, scale, rotate)
         return transforms.move(self._network.normalize(pictures), moves, int(knobs["pad"]))
 
-    def _update(self, look: _Look, knobs: Mapping[str, Value]) -> None:
+    def _update(self, look: Look, knobs: Mapping[str, Value]) -> None:
         """Take the step that ``look`` asks for; a row without a finite gradient stays, and leaves the others alone."""
         gradients, norms = look.gradients, look.pull
         finite = norms.isfinite()
@@ -362,7 +377,7 @@ class Ascent(Iterator[Frame]):
 
 
 @dataclass
-class _Look:
+class Look:
     """What one forward and backward pass found; gradients are of the loss, by the parameter, then by the canvas."""
 
     picture: Tensor
@@ -381,8 +396,11 @@ def score(spec: RunSpec, network: Network, images: Tensor) -> Tensor:
     objective = objectives.parse(spec.objective, spec.layer, spec.channels, network.card)
     cut = Cut(network.module, objective.layers)
     device = next((p.device for p in network.module.parameters()), torch.device("cpu"))
+    aim = Aim(spec, network, objective, device, square=not spec.octaves)
+    shape = (int(images.shape[2]), int(images.shape[3]))
     with torch.no_grad():
-        return objective(cut(network.normalize(images.to(device, torch.float32)))).cpu()
+        seen = aim.seen(cut, lambda picture: network.normalize(scaled(picture, shape)))
+        return objective(cut(network.normalize(images.to(device, torch.float32))), seen).cpu()
 
 
 def check(spec: RunSpec, network: Network, objective: Objective, cut: Cut, device: torch.device) -> None:

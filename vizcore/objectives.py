@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from vizcore.zoo.card import Card
 
 Activations = Mapping[str, Tensor]
+Seen = Mapping[str, Activations]  # of the picture that is aimed at: "moved" with the present one, or "still"
+AIMED = ("invert", "caricature", "guide")  # objectives that compare with a picture
+POWER = 2  # of the cosine in a caricature, unless given
+LEAST = 0.1  # of a cosine in a caricature (lucid's), so that a picture that is unlike is not lost
 WHOLE = ""  # the path of the network itself, whose output are the logits
 
 
@@ -33,9 +37,9 @@ class Term:
     """One kind of score.
 
     Args:
-        kind: ``"channel"``, ``"neuron"``, ``"layer"``, ``"class"`` or ``"direction"``.
+        kind: ``"channel"``, ``"neuron"``, ``"layer"``, ``"class"``, ``"direction"``, or one of :data:`AIMED`.
         layer: path of the layer; ``""`` is the output of the network.
-        numbers: a channel, class or direction per row, or one for all rows.
+        numbers: a channel, class or direction per row, or one for all rows; the power of a caricature.
         position: (y, x) of a neuron; the centre if none.
     """
 
@@ -44,8 +48,14 @@ class Term:
     numbers: tuple[int, ...]
     position: tuple[int, int] | None = None
 
-    def __call__(self, activations: Activations) -> Tensor:
-        return _SCORES[self.kind](self, _maps(activations[self.layer]))
+    def __call__(self, activations: Activations, seen: Seen | None = None) -> Tensor:
+        maps = _maps(activations[self.layer])
+        if self.kind not in AIMED:
+            return _SCORES[self.kind](self, maps)
+        found = (seen or {}).get("still" if self.kind == "guide" else "moved")
+        if found is None:
+            raise SpecError(f"The objective {self.kind} needs a picture.", "Give one with --picture.")
+        return _COMPARISONS[self.kind](self, maps.float(), _maps(found[self.layer]).float())
 
     def rows(self, chosen: Sequence[int]) -> Term:
         """The term for a batch of these rows only."""
@@ -59,7 +69,7 @@ class Term:
         where = f"Layer {self.layer!r}" if self.layer else "The network"
         what, one = ("classes", "class") if self.kind == "class" else ("channels", "channel")
         worst = max(self.numbers, default=0)
-        if self.kind not in ("layer", "direction") and worst >= channels:
+        if self.kind not in ("layer", "direction", *AIMED) and worst >= channels:
             raise LayerError(f"{where} has no {one} {worst}.", f"It has {channels} {what}: use 0 to {channels - 1}.")
         if self.position is not None and not (self.position[0] < height and self.position[1] < width):
             raise LayerError(
@@ -79,8 +89,15 @@ class Objective:
         """The paths whose activations are needed, each once."""
         return tuple(dict.fromkeys(term.layer for _, term in self.terms))
 
-    def __call__(self, activations: Activations) -> Tensor:
-        first, *rest = (term(activations) if weight == 1 else weight * term(activations) for weight, term in self.terms)
+    @property
+    def aims(self) -> set[str]:
+        """Which of its terms compare with a picture."""
+        return {term.kind for _, term in self.terms if term.kind in AIMED}
+
+    def __call__(self, activations: Activations, seen: Seen | None = None) -> Tensor:
+        first, *rest = (
+            term(activations, seen) if weight == 1 else weight * term(activations, seen) for weight, term in self.terms
+        )
         return sum(rest, start=first)
 
     def check(self, activations: Activations) -> None:
@@ -179,6 +196,34 @@ def _direction(term: Term, maps: Tensor) -> Tensor:
     return (maps.float().mean((2, 3)) * vectors).sum(1)
 
 
+def _invert(term: Term, maps: Tensor, aim: Tensor) -> Tensor:
+    """Less the squared distance, as a share of the aim's square (Mahendran & Vedaldi 2015, eq. 3); 0 is reached."""
+    return -(maps - aim).square().sum((1, 2, 3)) / aim.square().sum((1, 2, 3)).clamp_min(1e-12)
+
+
+def _caricature(term: Term, maps: Tensor, aim: Tensor) -> Tensor:
+    """How far along the aim, times a power of the cosine (Olah et al. 2018); the picture itself has 1."""
+    dot, square = (maps * aim).sum((1, 2, 3)), aim.square().sum((1, 2, 3)).clamp_min(1e-12)
+    cosine = dot / (square * maps.square().sum((1, 2, 3)).clamp_min(1e-12)).sqrt()
+    return dot / square * cosine.clamp_min(LEAST) ** term.numbers[0]
+
+
+def _guide(term: Term, maps: Tensor, aim: Tensor) -> Tensor:
+    """Mean over positions of the largest dot product with a position of the guide (Mordvintsev et al. 2015).
+
+    As a share of the guide's own mean square.
+    """
+    there = aim[0].flatten(1)  # [C, M]
+    products = torch.einsum("nchw,cm->nhwm", maps, there)
+    return products.amax(3).mean((1, 2)) / there.square().sum(0).mean().clamp_min(1e-12)
+
+
+_COMPARISONS: dict[str, Callable[[Term, Tensor, Tensor], Tensor]] = {
+    "invert": _invert,
+    "caricature": _caricature,
+    "guide": _guide,
+}
+
 _SCORES: dict[str, Callable[[Term, Tensor], Tensor]] = {
     "channel": _channel,
     "neuron": _neuron,
@@ -205,6 +250,9 @@ def parse(text: str, layer: str, channels: Sequence[int], card: Card | None = No
     ``layer``               mean square of the layer
     ``class``               logit of the row's own number · ``class(3)`` · ``class(golf ball)``
     ``direction``           along the random unit vector of the row's own number · ``direction(3)``
+    ``invert``              as close as can be to what the layer sees in the run's picture
+    ``caricature``          more of what the layer sees in the run's picture · ``caricature(4)``: as pure as cosine⁴
+    ``guide``               what the layer sees anywhere in the run's picture
     ======================  =====================================================================
 
     A layer's path may come first: ``channel(features.3, 12)``.  Terms add up: ``channel - 0.5*layer``.
@@ -229,22 +277,25 @@ def parse(text: str, layer: str, channels: Sequence[int], card: Card | None = No
 
 
 def _term(kind: str, arguments: list[str], layer: str, channels: tuple[int, ...], card: Card | None) -> Term:
-    if kind not in _SCORES:
-        near = difflib.get_close_matches(kind, _SCORES, 1, 0.5)
-        hint = f"Did you mean {near[0]}?" if near else f"Use {', '.join(_SCORES)}."
+    if kind not in (*_SCORES, *AIMED):
+        near = difflib.get_close_matches(kind, (*_SCORES, *AIMED), 1, 0.5)
+        hint = f"Did you mean {near[0]}?" if near else f"Use {', '.join((*_SCORES, *AIMED))}."
         raise SpecError(f"There is no objective {kind[:40]!r}.", hint)
     if kind == "class":
         return Term(kind, WHOLE, (_class(", ".join(arguments), card),) if arguments else channels)
     # The last numbers are channel and position; what is left over in front is a path (which may be a number too).
-    most = {"channel": 1, "direction": 1, "layer": 0, "neuron": 3}[kind]
+    most = {"channel": 1, "direction": 1, "neuron": 3, "caricature": 1}.get(kind, 0)
     numbers: list[int] = []
     while arguments and len(numbers) < most and re.fullmatch(r"\d{1,7}", arguments[-1], re.ASCII):
         numbers.insert(0, int(arguments.pop()))
     if len(arguments) > 1 or not all(arguments) or (kind == "neuron" and len(numbers) == 1):
         raise SpecError(f"The objective {kind} does not take these arguments.", _HINT)
     position = (numbers[-2], numbers[-1]) if kind == "neuron" and numbers else None
+    path = arguments[0] if arguments else layer
+    if kind == "caricature":
+        return Term(kind, path, tuple(numbers) or (POWER,))
     own = tuple(numbers[:-2] if position else numbers) or channels
-    return Term(kind, arguments[0] if arguments else layer, () if kind == "layer" else own, position)
+    return Term(kind, path, () if kind in ("layer", *AIMED) else own, position)
 
 
 def _class(name: str, card: Card | None) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vizcore import objectives, transforms
+from vizcore.aims import Aim, scaled
 from vizcore.ascent import score
 from vizcore.errors import HistoryError
 from vizcore.history import RunReader, decode
@@ -80,6 +81,8 @@ def held_out(spec: RunSpec, network: Network, images: Tensor) -> Generator[Progr
     cut = Cut(network.module, objective.layers)
     device = next((p.device for p in network.module.parameters()), torch.device("cpu"))
     normal = network.normalize(images.to(device, torch.float32))
+    aim = Aim(spec, network, objective, device, square=not spec.octaves)
+    shape = (int(images.shape[2]), int(images.shape[3]))
     reach = max(1, round(SHIFT * spec.size))
     total = torch.zeros(len(images), device=device)
     for number in range(MOVES):
@@ -90,8 +93,14 @@ def held_out(spec: RunSpec, network: Network, images: Tensor) -> Generator[Progr
             np.full(count, 1 + ZOOM / 100 * (2 * u[2] - 1)),
             np.full(count, TURN * (2 * u[3] - 1)),
         )
+
+        def as_they_are(picture: Tensor, moves: transforms.Moves = moves, count: int = count) -> Tensor:
+            there = network.normalize(scaled(picture, shape)).expand(count, -1, -1, -1)
+            return transforms.move(there, moves)
+
+        seen = aim.seen(cut, as_they_are)
         with torch.no_grad():
-            total += objective(cut(transforms.move(normal, moves)))
+            total += objective(cut(transforms.move(normal, moves)), seen)
         yield number + 1, MOVES
     return (total / MOVES).cpu()
 

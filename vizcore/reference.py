@@ -11,7 +11,13 @@ from typing import Any
 from vizcore.params import Param
 from vizcore.spec import PARAMS, PRESET_HELP, PRESETS
 
-GROUPS = {"look": "Look", "transforms": "Transforms", "penalties": "Penalties", "image": "Image and optimizer"}
+GROUPS = {
+    "look": "Look",
+    "transforms": "Transforms",
+    "penalties": "Penalties",
+    "image": "Image and optimizer",
+    "dream": "Dream",
+}
 
 HEAD = """# Reference
 
@@ -19,7 +25,7 @@ Made from the program by `make docs`; do not edit.
 
 ## Parameters
 
-Each is a control of the page, a flag of `vizcore render`, and a name for `--set name=value`.
+Each is a control of the page, a flag of `vizcore render` (a dream's: of `vizcore dream`), and a name for `--set`.
 A *hot* one may be turned while a run goes on and acts before its next step; any other starts a new run.
 """
 

@@ -33,6 +33,8 @@ class RunSpec:
     objective: str = "channel"
     arch: str | None = None
     preset: str = "Crisp"
+    picture: str = ""  # what inversion, caricature and guided dreams aim at, as vizcore.assets names it
+    source: str = ""  # the picture that a dream starts from; noise if empty
     spectrum: str = ""  # a table of magnitudes for maco, as vizcore.spectrum names it; the bundled one if empty
 
     size: int = param(
@@ -163,6 +165,44 @@ class RunSpec:
         choices=("auto", "fp32", "bf16"),
     )
 
+    octaves: int = param(
+        0, "Octaves", "Sizes at which is dreamt, the smallest first; 0 is no dream.", "dream",
+        minimum=0, maximum=10, step=1,
+    )  # fmt: skip
+    octave_scale: float = param(
+        1.4, "Octave scale", "From the size of an octave to the next.", "dream", minimum=1.05, maximum=3, step=0.05
+    )
+    side: int = param(
+        512, "Size of the dream", "Its longer side.", "dream", minimum=32, maximum=4096, step=32, unit="px"
+    )
+    tile: int = param(
+        512, "Tile", "Larger pictures go through the network in parts of about this side.", "dream",
+        minimum=32, maximum=2048, step=32, unit="px",
+    )  # fmt: skip
+    zoom_frames: int = param(
+        0, "Zoom frames", "Pictures of a journey into the dream, after its last octave.", "dream",
+        minimum=0, maximum=2000, step=10,
+    )  # fmt: skip
+    zoom: float = param(
+        3.0,
+        "Zoom",
+        "How much nearer each picture of the journey is.",
+        "dream",
+        minimum=0,
+        maximum=50,
+        step=0.5,
+        unit="%",
+    )
+    zoom_steps: int = param(
+        2, "Steps of a zoom frame", "Steps that are dreamt on each picture of the journey.", "dream",
+        minimum=1, maximum=50, step=1,
+    )  # fmt: skip
+
+    @property
+    def extent(self) -> int:
+        """The longer side of the largest picture, in px."""
+        return self.side if self.octaves else self.size
+
     def __post_init__(self) -> None:
         for name in ("model", "layer", "objective", "preset"):
             value = getattr(self, name)
@@ -176,6 +216,10 @@ class RunSpec:
         object.__setattr__(self, "channels", check_channels(self.channels))
         for name, meta in PARAMS.items():
             object.__setattr__(self, name, meta.coerce(getattr(self, name)))
+        if self.octaves and len(self.channels) > 1:
+            raise SpecError("A dream has one picture, so it has one filter.", "Choose one filter.")
+        if self.octaves and self.steps < self.octaves + self.zoom_frames * self.zoom_steps:
+            raise SpecError("The steps do not suffice for all octaves.", "Use more steps, or fewer octaves.")
 
     def replace(self, **changes: Any) -> RunSpec:
         """A copy with some values changed; raises :class:`SpecError` as the constructor does."""
@@ -190,7 +234,7 @@ class RunSpec:
 
 
 PARAMS: dict[str, Param] = collect(RunSpec)
-NAMED = ("spectrum",)  # fields that name a file (vizcore.assets)
+NAMED = ("picture", "source", "spectrum")  # fields that name a file (vizcore.assets)
 HOT: tuple[str, ...] = tuple(name for name, meta in PARAMS.items() if meta.hot)
 
 _PAPER: dict[str, Value] = {

@@ -16,6 +16,7 @@ import app
 from app.controls import Controls, from_position, log_range, to_position
 from vizcore.spec import PARAMS, PRESETS
 
+SHOWN = [name for name, meta in PARAMS.items() if meta.group != "dream"]
 LOG = [name for name, meta in PARAMS.items() if meta.log]
 
 
@@ -36,13 +37,13 @@ def test_every_parameter_has_a_named_widget(controls: Controls) -> None:
         if isinstance(model, Model) and getattr(model, "html_attributes", None)
     }
     extra = {"preset", "model", "layer", "filters", "objective", "dice", "advanced"}
-    assert set(found) == {f"control-{name}" for name in {*PARAMS, *extra}}
+    assert set(found) == {f"control-{name}" for name in {*SHOWN, *extra}}
     for widget in found.values():
         assert widget.html_attributes["aria-label"]
         assert widget.html_attributes["title"]
 
 
-@pytest.mark.parametrize("name", list(PARAMS))
+@pytest.mark.parametrize("name", SHOWN)
 def test_range_default_and_help_come_from_the_metadata(controls: Controls, name: str) -> None:
     meta, control = PARAMS[name], controls.parameters[name]
     widget = control.widget
@@ -111,7 +112,7 @@ def test_changes_are_told(controls: Controls, asked: list[tuple[str, Any]]) -> N
 def test_no_range_of_a_parameter_is_written_in_the_app() -> None:
     numbers = {
         float(bound)
-        for meta in PARAMS.values()
+        for meta in (PARAMS[name] for name in SHOWN)
         for bound in (meta.minimum, meta.maximum)
         if math.isfinite(bound) and abs(bound) not in (0, 1, 2, 3, 16, 100)
     }

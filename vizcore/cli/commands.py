@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import vizcore
-from vizcore.cli import console, looking, training
+from vizcore.cli import console, dreaming, looking, training
 from vizcore.cli.arguments import Arch, Json, Model
 from vizcore.cli.console import Result
 from vizcore.cli.flags import chosen, with_parameters
@@ -94,9 +94,17 @@ def render(
     ] = None,
     preset: Annotated[str, typer.Option(metavar="NAME", help="The preset to start from.")] = "Crisp",
     objective: Annotated[
-        str, typer.Option(metavar="TEXT", help="channel, neuron, layer, class, direction, or a sum of them.")
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="channel, neuron, layer, class, direction, invert, caricature, guide, or a sum of them.",
+        ),
     ] = "channel",
     arch: Arch = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What the objectives invert, caricature and guide aim at."),
+    ] = None,
     spectrum: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Pictures (or a zip) whose magnitude spectrum --image maco keeps."),
@@ -124,6 +132,10 @@ def render(
     from vizcore.cli import render as job
 
     values = chosen(knobs or [], parameters)
+    if picture is not None:
+        from vizcore.assets import keep_picture
+
+        values["picture"] = keep_picture(picture)
     if spectrum is not None:
         from vizcore.spectrum import of_folder
 
@@ -132,6 +144,7 @@ def render(
     return job.render(order, job.Setting(out, exact, keep, threads, device, transparent))
 
 
+app.command()(dreaming.dream)
 app.command()(looking.look)
 app.command()(looking.top)
 app.command()(looking.weights)

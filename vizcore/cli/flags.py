@@ -23,11 +23,25 @@ def name(param: Param) -> str:
 
 def with_parameters(command: Callable[..., Any], parameters: Mapping[str, Param] = PARAMS) -> Callable[..., Any]:
     """``command``, whose last argument is ``**parameters``, with a flag for each parameter in its place."""
+    groups = PANELS if parameters is PARAMS else {p.group for p in parameters.values()}
+    shown = {key: name(p) for key, p in parameters.items() if p.group in groups}
+    return with_flags(command, shown, parameters)
+
+
+def with_flags(
+    command: Callable[..., Any], flags: Mapping[str, str], parameters: Mapping[str, Param] = PARAMS
+) -> Callable[..., Any]:
+    """The same with flags of these names, by the names of their parameters."""
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     made = [
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[_kind(p), _option(p)])
-        for key, p in parameters.items()
+        inspect.Parameter(
+            key,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[_kind(parameters[key]), _option(parameters[key], flag)],
+        )
+        for key, flag in flags.items()
     ]
     command.__signature__ = signature.replace(parameters=own + made)  # type: ignore[attr-defined]
     return command
@@ -53,8 +67,7 @@ def _kind(param: Param) -> Any:
     return bool | None if param.kind == "bool" else str | None
 
 
-def _option(param: Param) -> Any:
-    flag = name(param)
+def _option(param: Param, flag: str) -> Any:
     names = [f"{flag}/--no-{flag[2:]}"] if param.kind == "bool" else [flag, *SHORT.get(param.name, ())]
     return typer.Option(
         *names,

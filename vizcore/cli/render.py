@@ -63,11 +63,14 @@ class Order:
             LayerError: a layer that the network does not have.
         """
         from vizcore.layers import find_layer
+        from vizcore.objectives import parse
         from vizcore.zoo.card import default_size
 
         values = {"size": default_size(network.card, device), **self.values}
         channels: str | range | None = self.channels
-        if channels is None:
+        if channels is None and parse(self.objective, self.layer, (0,), network.card).aims:
+            channels = "0"  # the same for every filter
+        elif channels is None:
             count = find_layer(network, self.layer).channels if self.layer else len(network.card.classes)
             channels = range(min(FIRST, count))
         return build(self.model, self.layer, channels, self.preset, self.arch, self.objective, **values)

@@ -53,7 +53,7 @@ def stride(spec: RunSpec, limit: int | None = None) -> int:
     The rest is for checkpoints (:func:`checkpoint_every`).  The first 32 steps are counted in full.
     """
     budget = (run_limit() if limit is None else limit) * 3 // 8
-    each = len(spec.channels) * frame_bytes(spec.size)
+    each = len(spec.channels) * frame_bytes(spec.extent)
     result = 1
     while result < spec.steps and (min(FIRST, spec.steps) + max(spec.steps - FIRST, 0) // result) * each > budget:
         result *= 2
@@ -77,6 +77,8 @@ def checkpoint_bytes(spec: RunSpec) -> int:
 
     Grey networks take a third of it.
     """
+    if spec.octaves:
+        return 3 * spec.side**2 * 4
     values = spec.size * (spec.size + 2) if spec.parameterization == "fourier" else spec.size**2
     arrays = 3 if spec.optimizer == "adam" else 1
     return arrays * len(spec.channels) * 3 * values * 4
