@@ -72,6 +72,7 @@ KEYS: tuple[Key, ...] = (
     Key(("{",), "previousLayer", "Previous layer", "Image", local=True, page="image"),
     Key(("}",), "nextLayer", "Next layer", "Image", local=True, page="image"),
     Key(("c",), "camera", "Camera on or off", "Image", local=True, page="image"),
+    Key(("v",), "playVideo", "Play or pause a video", "Image", local=True, page="image"),
     Key(("{",), "previousLayer", "Previous layer", "Weights", local=True, page="weights"),
     Key(("}",), "nextLayer", "Next layer", "Weights", local=True, page="weights"),
     Key(("{",), "previousLayer", "Previous layer", "Patches", local=True, page="patches"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import live, look, render, step, travel
+from benchmarks import camera, live, look, render, step, travel
 from benchmarks.peers import suite as peers
 from benchmarks.report import Result, save
 
@@ -19,6 +19,7 @@ SUITES: dict[str, Callable[[], list[Result]]] = {
     "overhead": live.overhead,
     "page": live.page,
     "soak": live.soak,
+    "camera": camera.camera,
     "travel": travel.travel,
 }
 PARTS: dict[str, Callable[[], list[Result]]] = {f"travel.{name}": part for name, part in travel.PARTS.items()}

@@ -39,13 +39,13 @@ def _address(**more: object) -> str:
 
 
 @contextlib.contextmanager
-def serving(home: Path) -> Iterator[tuple[str, psutil.Process]]:
+def serving(home: Path, *options: str) -> Iterator[tuple[str, psutil.Process]]:
     """A server with its engine warm; its address and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "VIZCORE_BENCH_REPORT": str(home / "report.json")}
-    command = [sys.executable, "-m", "benchmarks.reporting", "--port", str(port), "--home", str(home)]
+    command = [sys.executable, "-m", "benchmarks.reporting", "--port", str(port), "--home", str(home), *options]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         address = f"http://127.0.0.1:{port}"
@@ -61,7 +61,7 @@ def serving(home: Path) -> Iterator[tuple[str, psutil.Process]]:
         process.wait(20)
 
 
-def browser(address: str, home: Path, limit: float = 240) -> dict[str, Any]:
+def browser(address: str, home: Path, *flags: str, limit: float = 240) -> dict[str, Any]:
     """What the reporting page says."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
     if chromium is None:
@@ -70,7 +70,7 @@ def browser(address: str, home: Path, limit: float = 240) -> dict[str, Any]:
     report.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as profile:
         process = subprocess.Popen(
-            [chromium, *CHROMIUM_FLAGS, f"--user-data-dir={profile}", address],
+            [chromium, *CHROMIUM_FLAGS, *flags, f"--user-data-dir={profile}", address],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         end = time.monotonic() + limit

@@ -124,9 +124,12 @@ def replace(name: str, text: str) -> None:
 
 
 def write_page(data: dict[str, Any]) -> None:
-    """Put the tables between the markers of the page, whose text is written by hand; travelling has one of its own."""
-    travel = [entry for entry in data["results"] if entry["name"].startswith("travel:")]
-    for name, entries in (("table", [entry for entry in data["results"] if entry not in travel]), ("travel", travel)):
+    """Put the tables between the markers of the page, whose text is written by hand; some parts have their own."""
+    own = {
+        name: [one for one in data["results"] if one["name"].startswith(f"{name}:")] for name in ("travel", "camera")
+    }
+    rest = [entry for entry in data["results"] if not any(entry in entries for entries in own.values())]
+    for name, entries in {"table": rest, **own}.items():
         if entries:
             replace(name, _table(data, entries))
 

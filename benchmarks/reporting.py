@@ -15,14 +15,18 @@ from tornado.web import RequestHandler
 
 import app.serve
 
+SCRIPTS = ("reporting", "camera")
+
 
 class Page(RequestHandler):
     """The frame and its script."""
 
     def get(self) -> None:
-        script = (Path(__file__).parent / "reporting.js").read_text()
+        name = self.get_query_argument("script", SCRIPTS[0])
+        script = (Path(__file__).parent / f"{name if name in SCRIPTS else SCRIPTS[0]}.js").read_text()
         self.finish(
-            '<!doctype html><html><body style="margin:0"><iframe id="page" style="border:0;width:1280px;height:800px">'
+            '<!doctype html><html><body style="margin:0"><iframe id="page" allow="camera" '
+            'style="border:0;width:1280px;height:800px">'
             f"</iframe><script>{script}</script></body></html>"
         )
 

@@ -22,7 +22,7 @@ function ramp(points) {
   }
   return new Uint32Array(bytes.buffer)
 }
-const RAMPS = { gray: ramp(GRAY), diverging: ramp(DIVERGING), normalised: ramp(VIRIDIS) }
+const RAMPS = { gray: ramp(GRAY), diverging: ramp(DIVERGING), normalised: ramp(VIRIDIS), blurred: ramp(VIRIDIS) }
 export const MODES = Object.keys(RAMPS)
 
 /** The answer of the engine: its header, with bytes where they were left out. */
@@ -56,13 +56,49 @@ function range(all, mode, shared, i) {
   const least = shared ? Math.min(...all.low) : all.low[i]
   const most = shared ? Math.max(...all.high) : all.high[i]
   if (mode === "gray") return [0, Math.max(most, 1e-30)]
-  if (mode === "normalised") return [least, Math.max(most, least + 1e-30)]
+  if (mode === "normalised" || mode === "blurred") return [least, Math.max(most, least + 1e-30)]
   const reach = Math.max(-least, most, 1e-30)
   return [-reach, reach]
 }
 
+const BLUR = 0.02 // standard deviation of the blur as a share of the side, as in vizcore.look.display
+
+/** The magnitudes of maps after a Gaussian blur, the border's values continued. */
+function blurred(all) {
+  const { data, count, height, width } = all
+  const sigma = Math.max(0.5, BLUR * Math.max(height, width))
+  const reach = Math.ceil(4 * sigma)
+  const weights = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-((i - reach) ** 2) / (2 * sigma ** 2)))
+  const sum = weights.reduce((a, b) => a + b)
+  const made = new Float32Array(data.length)
+  const row = new Float32Array(height * width)
+  const low = new Float32Array(count).fill(Infinity)
+  const high = new Float32Array(count).fill(-Infinity)
+  const clamp = (value, length) => (value < 0 ? 0 : value >= length ? length - 1 : value)
+  for (let i = 0; i < count; i++) {
+    const from = i * height * width
+    for (let y = 0; y < height; y++)
+      for (let x = 0; x < width; x++) {
+        let value = 0
+        for (let k = -reach; k <= reach; k++) value += weights[k + reach] * Math.abs(data[from + y * width + clamp(x + k, width)])
+        row[y * width + x] = value / sum
+      }
+    for (let y = 0; y < height; y++)
+      for (let x = 0; x < width; x++) {
+        let value = 0
+        for (let k = -reach; k <= reach; k++) value += weights[k + reach] * row[clamp(y + k, height) * width + x]
+        value /= sum
+        made[from + y * width + x] = value
+        if (value < low[i]) low[i] = value
+        if (value > high[i]) high[i] = value
+      }
+  }
+  return { ...all, data: made, low, high }
+}
+
 /** The maps one under the other, as one picture: ImageData of width × (count · height). */
 export function paint(all, mode, shared) {
+  if (mode === "blurred") all = blurred(all)
   const { data, count, height, width } = all
   const image = new ImageData(width, count * height)
   const pixels = new Uint32Array(image.data.buffer)

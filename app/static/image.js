@@ -4,6 +4,7 @@
 import * as frame from "./frame.js"
 import * as grid from "./grid.js"
 import * as notices from "./notices.js"
+import * as sanity from "./sanity.js"
 import * as source from "./source.js"
 import { MODES, maps as decode, paint, sheet } from "./colours.js"
 import { choose, complain, offer, post } from "./look.js"
@@ -11,6 +12,7 @@ import { byId, element, number, write } from "./text.js"
 
 const LIVE_STRIP = 1000 // ms between two strips of a camera
 const LIVE_SORT = 1000 // ms between two orders of a camera: maps that jump about cannot be looked at
+const REST = 2 // a camera's backward view is followed by maps alone for so many times as long as it took
 const QUICK = ["deconv", "guided", "saliency", "input-gradient", "gradcam", "guided-gradcam"] // follow a camera
 
 let ask = () => {}
@@ -22,6 +24,7 @@ let shown = null // {model, layer, source, maps, peaks, classes, seconds} that i
 let order = []
 let ordered = 0
 let times = []
+let updates = 0
 let striped = null // "model source" of the strip that is shown
 let stripAt = 0
 let back = null // {key, ...} of the backward view that is shown
@@ -53,6 +56,16 @@ export function start(send) {
     frame.place()
     void lookBack()
   })
+  byId("image-map").addEventListener("click", (event) => {
+    const { maps } = shown
+    if (maps.height * maps.width > 1) hold({ layer: wish.held.layer, channel: wish.held.channel, ...neuronAt(event) })
+  })
+  byId("image-whole").addEventListener("click", () => hold({ layer: wish.held.layer, channel: wish.held.channel }))
+  sanity.start(() => {
+    const picture = shown?.source
+    if (!picture?.blob || !wish.held) return null
+    return { fields: { model: network.model, ...wish.held, method: wish.method }, picture }
+  })
   byId("image-share").addEventListener("change", () => ((wish.share = Number(byId("image-share").value)), void lookBack()))
 }
 
@@ -66,10 +79,10 @@ export function take(name, text) {
   if (name === "network") enter(told)
 }
 
-/** The page is seen, or not: then the camera goes off. */
+/** The page is seen, or not: then the camera goes off and a video waits. */
 export function seen(on) {
   seen_ = on
-  if (!on) return source.stop()
+  if (!on) return source.rest()
   if (network) begin()
 }
 
@@ -123,13 +136,15 @@ function begin() {
   void lookNow()
 }
 
-/** "12" is a channel of the layer, "class:3" a class. */
+/** "12" is a channel of the layer, "12@3,4" its neuron in row 3 and column 4, "class:3" a class. */
 function heldOf(text) {
-  const found = /^(class:)?(\d{1,6})$/.exec(text ?? "")
+  const found = /^(class:)?(\d{1,6})(?:@(\d{1,5}),(\d{1,5}))?$/.exec(text ?? "")
   if (!found) return null
-  const channel = Number(found[2])
+  const [channel, y, x] = [found[2], found[3], found[4]].map(Number)
   if (found[1]) return channel < network.classes.length ? { layer: "", channel } : null
-  return channel < network.layers.find((layer) => layer.path === wish.layer).channels ? { layer: wish.layer, channel } : null
+  const { channels, height, width } = network.layers.find((layer) => layer.path === wish.layer)
+  if (channel >= channels) return null
+  return y < height && x < width ? { layer: wish.layer, channel, y, x } : { layer: wish.layer, channel } // NaN is neither
 }
 
 function chooseLayer(path) {
@@ -153,7 +168,7 @@ function step(by) {
 let looking = false
 let more = false
 
-/** Asks for the maps, again and again while the camera is on. */
+/** Asks for the maps, again and again while the camera is on or a video plays. */
 async function lookNow() {
   more = true
   if (looking || !network || !seen_) return
@@ -178,7 +193,7 @@ async function lookOnce() {
     if (!source.live()) byId("image-centre").classList.add("waiting")
     const told = await post("maps", { model, layer }, picture.blob)
     source.accepted(picture)
-    if (picture.kind !== "camera") notices.remove("image")
+    if (!source.moving(picture)) notices.remove("image")
     if (network.model === model && wish.layer === layer) showMaps(told, { model, layer, source: picture })
     await lookStrip(picture)
   } catch (error) {
@@ -199,7 +214,7 @@ async function lookOnce() {
 
 async function lookStrip(picture) {
   const key = `${network.model} ${picture.kind} ${picture.name}`
-  const due = picture.kind === "camera" ? performance.now() - stripAt > LIVE_STRIP : striped?.blob !== picture.blob || striped.key !== key
+  const due = source.live() ? performance.now() - stripAt > LIVE_STRIP : striped?.blob !== picture.blob || striped.key !== key
   if (!due || more) return
   const { model } = network
   const told = await post("strip", { model }, picture.blob)
@@ -210,22 +225,22 @@ async function lookStrip(picture) {
 }
 
 let giving = null // the backward view that is asked for
-let backMore = false
+let backDue = 0 // when a camera's next backward view may be asked for
 
 /** Asks for the backward view of the held unit; what was asked before is given up unless the camera is on. */
 async function lookBack() {
   const picture = shown?.source
   if (!picture?.blob || !wish.held || !network || !seen_ || shown.model !== network.model) return
   const method = network.methods.find((one) => one.name === wish.method)
+  sanity.allow(!method.why)
   if (method.why) {
     giving?.abort()
     return tellBack(method.why, true)
   }
-  const wanted = { layer: wish.held.layer, channel: wish.held.channel, method: wish.method, share: wish.share }
-  if (giving) {
-    if (source.live() && sameUnit(giving.wanted, wanted)) return void (backMore = true)
-    giving.abort()
-  }
+  const wanted = { ...wish.held, method: wish.method, share: wish.share }
+  if (source.live() && sameUnit((giving ?? back)?.wanted, wanted) && (giving || performance.now() < backDue)) return // the next maps ask again
+  giving?.abort()
+  const began = performance.now()
   const mine = (giving = Object.assign(new AbortController(), { wanted }))
   if (!source.live()) {
     byId("image-back").classList.add("waiting")
@@ -234,7 +249,8 @@ async function lookBack() {
   try {
     const told = await post("project", { model: network.model, ...wanted }, picture.blob, mine.signal)
     if (mine.signal.aborted) return
-    showBack(told, { ...wanted, model: network.model, source: picture })
+    backDue = performance.now() + REST * (performance.now() - began)
+    await showBack(told, { ...wanted, wanted, model: network.model, source: picture })
   } catch (error) {
     if (error.name === "AbortError") return
     tellBack(error.message ? `${error.message} ${error.hint ?? ""}` : "The server does not answer.", true)
@@ -242,15 +258,11 @@ async function lookBack() {
     if (giving === mine) {
       giving = null
       byId("image-back").classList.remove("waiting")
-      if (backMore) {
-        backMore = false
-        void lookBack()
-      }
     }
   }
 }
 
-const sameUnit = (a, b) => a.layer === b.layer && a.channel === b.channel && a.method === b.method && a.share === b.share
+const sameUnit = (a, b) => Boolean(a) && ["layer", "channel", "y", "x", "method", "share"].every((name) => a[name] === b[name])
 
 // -- what has come
 
@@ -262,6 +274,7 @@ function showMaps(told, about) {
   redraw()
   showClasses()
   showHeld()
+  updates += 1
   const now = performance.now()
   times = [...times.filter((at) => now - at < 2000), now]
   const { count, size } = shown.maps
@@ -318,22 +331,49 @@ function showHeld() {
   const { held } = wish
   if (!held) return
   const own = held.layer === shown.layer && held.channel < shown.peaks.length
-  const name = held.layer ? `Unit ${held.channel} of ${held.layer}` : `Class ${network.classes[held.channel] ?? held.channel}`
+  const spot = held.y === undefined ? "" : ` at ${held.y}, ${held.x}`
+  const name = held.layer ? `Unit ${held.channel}${spot} of ${held.layer}` : `Class ${network.classes[held.channel] ?? held.channel}`
   write(byId("image-unit"), name)
   const facts = byId("image-unit-facts")
-  byId("image-map").hidden = !own
-  if (!own) return write(facts, "The score of this class, before softmax.")
+  byId("image-map").parentElement.hidden = !own
+  byId("image-whole").hidden = !own || !spot
+  if (!own) return write(facts, held.layer ? "Its layer is not shown." : "The score of this class, before softmax.")
   const { maps } = shown
   const area = maps.height * maps.width
   const one = { ...maps, data: maps.data.subarray(held.channel * area, (held.channel + 1) * area), count: 1, low: maps.low.slice(held.channel, held.channel + 1), high: maps.high.slice(held.channel, held.channel + 1) }
   const canvas = byId("image-map")
   Object.assign(canvas, { width: maps.width, height: maps.height })
   canvas.getContext("2d").drawImage(sheet(paint(one, wish.mode, false)), 0, 0)
+  markNeuron()
+  if (spot) {
+    const value = one.data[Math.min(maps.height - 1, Math.floor(held.y / maps.pool)) * maps.width + Math.min(maps.width - 1, Math.floor(held.x / maps.pool))]
+    return write(facts, `This neuron alone: ${number(value)}${maps.pool > 1 ? " or so" : ""}; the peak of the map is ${number(shown.peaks[held.channel])}.`)
+  }
   const place = strongest().indexOf(held.channel) + 1
   const peak = shown.peaks[held.channel]
   const at = one.data.indexOf(one.high[0])
   const where = `${Math.floor(at / maps.width) * maps.pool}, ${(at % maps.width) * maps.pool}`
-  write(facts, peak > 0 || one.low[0] < 0 ? `Peak ${number(peak)} at ${where}; number ${place} of ${shown.peaks.length} on this picture.` : "It is silent on this picture.")
+  const more = maps.height * maps.width > 1 ? " A click on the map holds the neuron there." : ""
+  write(facts, peak > 0 || one.low[0] < 0 ? `Peak ${number(peak)} at ${where}; number ${place} of ${shown.peaks.length} on this picture.${more}` : "It is silent on this picture.")
+}
+
+/** The position of a map under the pointer. */
+function neuronAt(event) {
+  const { maps } = shown
+  const box = byId("image-map").getBoundingClientRect()
+  const [y, x] = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width]
+  const inside = (share, length, whole) => Math.min(whole - 1, Math.max(0, Math.floor(share * length)) * maps.pool)
+  return { y: inside(y, maps.height, maps.size[0]), x: inside(x, maps.width, maps.size[1]) }
+}
+
+function markNeuron() {
+  const mark = byId("image-neuron")
+  const { held } = wish
+  const { maps } = shown
+  mark.hidden = held.y === undefined
+  if (mark.hidden) return
+  const [tall, wide] = [(100 * maps.pool) / maps.size[0], (100 * maps.pool) / maps.size[1]]
+  Object.assign(mark.style, { top: `${(100 * held.y) / maps.size[0]}%`, left: `${(100 * held.x) / maps.size[1]}%`, height: `${tall}%`, width: `${wide}%` })
 }
 
 function showStrip(layers) {
@@ -370,6 +410,7 @@ async function showBack(told, about) {
   if (told.facts.of_layer) parts.push(`maps of ${told.facts.of_layer}`)
   write(byId("image-score"), parts.join(" · "))
   tellBack(told.note)
+  sanity.fits()
 }
 
 function tellBack(text, stale = false) {
@@ -390,7 +431,7 @@ export function query() {
   if (!network) return String(new URLSearchParams([...asked].filter(([name]) => name !== "page")))
   parts.set("model", network.model)
   parts.set("layer", wish.layer)
-  if (wish.held) parts.set("unit", wish.held.layer ? String(wish.held.channel) : `class:${wish.held.channel}`)
+  if (wish.held) parts.set("unit", wish.held.layer ? `${wish.held.channel}${wish.held.y === undefined ? "" : `@${wish.held.y},${wish.held.x}`}` : `class:${wish.held.channel}`)
   parts.set("method", wish.method)
   if (wish.mode !== "gray") parts.set("show", wish.mode)
   if (!wish.shared) parts.set("scale", "own")
@@ -402,6 +443,7 @@ export function query() {
 }
 
 export const actions = {
+  playVideo: () => byId("image-film").hidden || byId("image-play").click(),
   previousLayer: () => step(-1),
   nextLayer: () => step(1),
   camera: () => byId("image-camera").click(),
@@ -411,6 +453,6 @@ export const actions = {
 /** What is shown, for tests and the curious. */
 export const state = () => ({
   model: shown?.model ?? null, layer: shown?.layer ?? null, source: shown?.source.name ?? null, kind: shown?.source.kind ?? null,
-  count: shown?.peaks.length ?? 0, peaks: shown?.peaks ?? [], order, held: wish.held, live: source.live(), looks: times.length,
-  busy: looking || Boolean(giving), back: back && { layer: back.layer, channel: back.channel, method: back.method, score: back.score, source: back.source.name }, strip: byId("image-strip").children.length,
+  count: shown?.peaks.length ?? 0, peaks: shown?.peaks ?? [], order, held: wish.held, live: source.live(), looks: times.length, updates, taken: shown?.source.at ?? 0,
+  busy: looking || Boolean(giving), check: sanity.state(), back: back && { layer: back.layer, channel: back.channel, y: back.y ?? null, x: back.x ?? null, method: back.method, score: back.score, source: back.source.name }, strip: byId("image-strip").children.length,
 })

@@ -15,7 +15,12 @@ from vizcore.errors import LayerError
 from vizcore.look.display import panes, relevance
 from vizcore.look.pictures import fit, read
 
-METHODS = (("deconv", "Deconvnet"), ("guided", "Guided backpropagation"), ("lrp", "Layer-wise relevance propagation"))
+METHODS = (
+    ("deconv", "Deconvnet"), ("guided", "Guided backpropagation"), ("saliency", "Gradient (saliency)"),
+    ("input-gradient", "Gradient × input"), ("smoothgrad", "SmoothGrad"), ("ig", "Integrated gradients"),
+    ("gradcam", "Grad-CAM"), ("guided-gradcam", "Guided Grad-CAM"), ("occlusion", "Occlusion"),
+    ("lrp", "Layer-wise relevance propagation"),
+)  # fmt: skip
 SIDE = 24  # px of a map
 
 
@@ -57,6 +62,7 @@ class FakeLooking:
             if not found:
                 raise LayerError(f"There is no layer {layer!r}.", "Choose another.")
             values = maps(data, found[0]["channels"])
+            values = values[:, :1, :1] if found[0]["height"] == 1 else values  # a layer of numbers
             names = description["card"]["classes"]
             shares = np.exp(-np.arange(5.0))
             classes = [[names[i], float(shares[i] / shares.sum())] for i in range(5)]

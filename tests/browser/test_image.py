@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.fake_look import maps
+from tests.app.fake_look import METHODS, SIDE, maps
 from tests.browser.conftest import FLAGS, Visit
 from vizcore.look import display
 
@@ -92,7 +92,7 @@ def test_the_canvas_shows_what_display_paints(visit: Open) -> None:
     bring(here, "noise.png", png(4))
     here.until("s.image.back.source === 'noise.png' && !s.image.busy")
     values = maps(png(4), 64)
-    for mode in display.MAP_MODES[:3]:
+    for mode in display.MAP_MODES:
         here.page.get_by_test_id("image-show").select_option(mode)
         wanted = display.maps(values[5:6], mode, shared=False)[0].astype(int)
         off = np.abs(here.pixels("image-map") - wanted)
@@ -120,6 +120,113 @@ def test_methods_give_three_panes_or_say_why_not(visit: Open) -> None:
     here.page.get_by_test_id("image-method").select_option("deconv")
     here.until("s.image.back.layer === '' && s.image.back.channel === 1")
     here.until("location.search.includes('unit=class%3A1')")
+
+
+def test_each_method_is_followed_by_its_picture(visit: Open) -> None:
+    here = opened(visit, "?page=image&layer=block2&unit=3")
+    for method, _ in METHODS:
+        if method != "lrp":  # this network cannot be asked by it
+            here.page.get_by_test_id("image-method").select_option(method)
+            here.until(f"s.image.back.method === '{method}' && s.image.back.channel === 3 && !s.image.busy")
+
+
+def test_a_neuron_is_held_by_a_click_on_its_map(visit: Open) -> None:
+    here = opened(visit, "?page=image&layer=block1&unit=5")
+    page = here.page
+    box = page.get_by_test_id("image-map").bounding_box()
+    spot = {"x": (4 + 0.5) * box["width"] / SIDE, "y": (11 + 0.5) * box["height"] / SIDE}
+    page.get_by_test_id("image-map").click(position=spot)
+    told = here.until("s.image.back.y === 11 && s.image.back.x === 4 && !s.image.busy")["image"]
+    assert told["held"] == {"layer": "block1", "channel": 5, "y": 11, "x": 4}
+    assert told["back"]["score"] == pytest.approx(6.61)  # the engine was asked for that position
+    assert page.get_by_test_id("image-unit").inner_text() == "Unit 5 at 11, 4 of block1"
+    here.until("location.search.includes('unit=5%4011%2C4')")
+    page.reload()
+    here.until("s.image.back?.y === 11 && !s.image.busy")
+    page.get_by_test_id("image-whole").click()
+    here.until("s.image.back.y === null && s.image.back.score === 6.5")
+    # A layer of numbers has units without maps; they are held and looked at all the same.
+    page.get_by_test_id("image-layer").select_option("fc")
+    here.until("s.image.layer === 'fc' && s.image.count === 10 && s.image.back.layer === 'fc' && !s.image.busy")
+    page.get_by_test_id("image-grid").press("End")
+    here.until("s.image.back.channel === 9")
+    page.get_by_test_id("image-map").click()
+    assert "y" not in here.state()["image"]["held"]
+
+
+def test_a_method_is_checked_and_the_curve_goes_with_its_unit(visit: Open) -> None:
+    here = opened(visit, "?page=image&layer=block1&unit=5&method=guided")
+    page = here.page
+    page.get_by_test_id("image-check").click()
+    here.until("s.image.check.points?.length === 4")
+    page.get_by_test_id("image-check-note").filter(
+        has_text="correlation with the first map is 0.05. Read it"
+    ).wait_for()
+    curve = here.pixels("image-curve")
+    assert curve.std() > 5
+    box = page.get_by_test_id("image-curve").bounding_box()
+    page.get_by_test_id("image-curve").hover(position={"x": 30 + (box["width"] - 38) / 3, "y": 40})
+    page.get_by_test_id("image-check-note").filter(
+        has_text="Random down to fc: magnitudes 0.60, signed 0.30."
+    ).wait_for()
+    page.get_by_test_id("image-grid").press("ArrowRight")
+    here.until("s.image.back.channel === 6 && s.image.check.points === null")
+    page.get_by_test_id("image-check").click()
+    here.until("s.image.check.busy")
+    page.get_by_test_id("image-check").click()  # stop
+    here.until("!s.image.check.busy && s.image.check.points === null")
+    page.get_by_test_id("image-method").select_option("lrp")
+    assert page.get_by_test_id("image-check").is_disabled()
+
+
+def film(tmp_path: Path, pictures: int) -> Path:
+    """A video of ten pictures a second that grow brighter, or of sound alone."""
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    path = tmp_path / f"film-{pictures}.webm"
+    with av.open(str(path), "w") as container:
+        if pictures:
+            stream = container.add_stream("libvpx", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            frames = [
+                av.VideoFrame.from_ndarray(np.full((48, 64, 3), 12 * i, np.uint8), format="rgb24")
+                for i in range(pictures)
+            ]
+        else:
+            stream = container.add_stream("libopus", rate=48000)
+            frames = [av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.int16), format="s16", layout="mono")]
+            frames[0].sample_rate = 48000
+        for frame in [*frames, None]:
+            for packet in stream.encode(frame):
+                container.mux(packet)
+    return path
+
+
+def test_a_video_plays_waits_and_is_scrubbed(visit: Open, tmp_path: Path) -> None:
+    here = opened(visit, "?page=image&layer=block1&unit=0")
+    page = here.page
+    page.get_by_test_id("image-file").set_input_files(film(tmp_path, 20))
+    here.until("s.image.kind === 'video' && s.image.live && s.image.updates > 3")
+    page.get_by_test_id("image-play").click()
+    here.until("!s.image.live && !s.image.busy")
+    seek = "(node, at) => { node.value = at; node.dispatchEvent(new Event('input', {bubbles: true})) }"
+    for at, low, high in ((100, -0.3, 0.0), (900, 0.3, 0.9)):  # dark, bright
+        page.get_by_test_id("image-seek").evaluate(seek, str(at))
+        here.until(
+            f"s.image.peaks[0] > {low} && s.image.peaks[0] < {high} && !s.image.busy && s.image.kind === 'video'"
+        )
+    page.keyboard.press("v")
+    here.until("s.image.live")
+    page.get_by_test_id("tab-library").click()
+    here.until("!s.image.live")  # it waits behind another page
+    page.get_by_test_id("tab-image").click()
+    here.until("s.page === 'image' && s.image.kind === 'video' && !s.image.busy")
+    page.get_by_test_id("image-file").set_input_files(film(tmp_path, 0))
+    page.get_by_role("alert").filter(has_text="There are no frames in film-0.webm").wait_for()
+    assert here.state()["image"]["kind"] == "video"  # the last good picture stays
+    bring(here, "noise.png", png(1))
+    here.until("s.image.source === 'noise.png' && !s.image.busy")
+    assert page.get_by_test_id("image-film").is_hidden()
+    assert page.get_by_role("alert").count() == 0
 
 
 @pytest.fixture
