@@ -36,6 +36,7 @@ from vizcore.optimizers import Adam, PlainAscent, rate_of
 from vizcore.params import Value
 from vizcore.spec import Knobs, RunSpec
 from vizcore.together import compute
+from vizcore.window import Window, window
 
 if TYPE_CHECKING:
     from vizcore.zoo.load import Network
@@ -152,6 +153,7 @@ class Ascent(Iterator[Frame]):
         self.cut = Cut(network.module, self._objective.layers)
         self._aim = Aim(spec, network, self._objective, self.device, square=not spec.octaves)
         self.mean = torch.tensor(network.card.mean, device=self.device)[:, None, None]
+        self._windows: dict[int, Window | None] = {}  # by padding
         self.width = len(spec.channels)  # rows that go through the network at once
         self._step = 0
         self._open = False  # the frame of this step has been given, but its update is still to be made
@@ -315,12 +317,23 @@ class Ascent(Iterator[Frame]):
         return (
             self.cut is other.cut
             and self.precision == other.precision
-            and self._frame_size() == other._frame_size()
+            and self._seen() == other._seen()
             and not any(run.alone or run.width < len(run.spec.channels) for run in (self, other))
         )
 
-    def _frame_size(self) -> int:
-        return self.spec.size + 2 * int(self.knobs.at(self._step)["pad"])
+    def _seen(self) -> tuple[int, Window | None]:
+        """Size of the framed picture, and the part of it that goes through the network."""
+        pad = int(self.knobs.at(self._step)["pad"])
+        return self.spec.size + 2 * pad, self._window(pad)
+
+    def _window(self, pad: int) -> Window | None:
+        if pad not in self._windows:
+            size = self.spec.size + 2 * pad
+            blank = torch.zeros(1, self._network.card.channels, size, size, device=self.device)
+            whole = Cut(self._network.module, self._objective.layers)
+            whole_too = self._exact or bool(self.spec.octaves)  # a dream has many sizes, and tiles of its own
+            self._windows[pad] = None if whole_too else window(whole, self._objective, blank)
+        return self._windows[pad]
 
     @property
     def views(self) -> int:
@@ -334,11 +347,15 @@ class Ascent(Iterator[Frame]):
         objective = self._objective if whole else self._objective.rows([row for row in rows for _ in range(crops)])
         still = replace(question, knobs={**question.knobs, "noise": 0.0})
         aim = self._aim.seen(self.cut, lambda picture: self.moved(picture.expand(len(rows), -1, -1, -1), still))
-        found = objective(activations, aim)
+        part = self._window(int(question.knobs["pad"]))
+        found = (objective.at(part.position) if part else objective)(activations, aim)
         return found if crops == 1 else found.view(len(rows), crops).mean(1)
 
     def moved(self, pictures: Tensor, question: Pass) -> Tensor:
-        """Pictures ``[N, C, H, W]`` in [0, 1] as the network gets them: cropped, normalised, moved, framed."""
+        """Pictures ``[N, C, H, W]`` in [0, 1] as the network gets them: cropped, normalised, moved, framed.
+
+        Of neurons, only the part that they see.
+        """
         knobs, channels = question.knobs, [self.spec.channels[row] for row in question.rows]
         jitter, scale, rotate = int(knobs["jitter"]), float(knobs["scale"]), float(knobs["rotate"])
         seed, step, crops = self.spec.seed, self._step, int(knobs["crops"])
@@ -350,7 +367,10 @@ class Ascent(Iterator[Frame]):
             pictures = transforms.crop(pictures, seed, step, channels, crops, side)
             channels = [channel for channel in channels for _ in range(crops)]
         moves = transforms.draw(seed, step, channels, jitter, scale, rotate)
-        return transforms.move(self._network.normalize(pictures), moves, int(knobs["pad"]))
+        pad = int(knobs["pad"])
+        part = self._window(pad)
+        wanted = (part.rows, part.columns) if part else None
+        return transforms.move(self._network.normalize(pictures), moves, pad, wanted)
 
     def _update(self, look: Look, knobs: Mapping[str, Value]) -> None:
         """Take the step that ``look`` asks for; a row without a finite gradient stays, and leaves the others alone."""

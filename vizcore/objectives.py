@@ -109,6 +109,10 @@ class Objective:
         """The objective of a batch of these rows only."""
         return Objective(tuple((weight, term.rows(chosen)) for weight, term in self.terms))
 
+    def at(self, position: tuple[int, int]) -> Objective:
+        """The objective with its neurons in another place, (row, column)."""
+        return Objective(tuple((weight, dataclasses.replace(term, position=position)) for weight, term in self.terms))
+
     def __add__(self, other: Objective) -> Objective:
         return Objective(self.terms + other.terms)
 

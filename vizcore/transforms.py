@@ -43,15 +43,21 @@ def draw(seed: int, step: int, channels: Sequence[int], jitter: int, scale: floa
     return Moves(shift, 1 + scale / 100 * (2 * u[:, 2] - 1), rotate * (2 * u[:, 3] - 1))
 
 
-def move(x: Tensor, moves: Moves, pad: int = 0) -> Tensor:
+def move(x: Tensor, moves: Moves, pad: int = 0, part: tuple[slice, slice] | None = None) -> Tensor:
     """``x`` ``[N, C, H, W]``, normalised, as ``[N, C, H + 2 pad, W + 2 pad]``; what comes in from outside is 0.
 
     No move is the identity, bit for bit; whole-pixel shifts copy; all else is one bilinear resampling.
+
+    Args:
+        part: rows and columns of the result that are wanted; all if not given.
     """
     if np.all(moves.zoom == 1) and np.all(moves.turn == 0):
-        return _crop(x, moves.shift, pad)
+        moved = _crop(x, moves.shift, pad)
+        return moved if part is None else moved[:, :, part[0], part[1]]
     size = (x.shape[2] + 2 * pad, x.shape[3] + 2 * pad)
     grid = _grid(torch.from_numpy(_affine(moves, x.shape[2:], size)).to(x.device), *size)
+    if part is not None:
+        return _sample(x, grid[:, part[0], part[1]])
     strips = _strips(len(x), size[0]) if x.device.type == "cpu" else 1
     if strips > 1:
         grid = grid.view(strips, size[0] // strips, size[1], 2)
