@@ -274,7 +274,7 @@ function draw() {
   if (by) order.sort((a, b) => dead(a) - dead(b) || by[b] - by[a] || a - b)
   const empty = facts.done === 0
   byId("patches-empty").hidden = !empty
-  write(byId("patches-empty-text"), empty ? (running() ? "The first patches come in a moment." : `What in them excites each of the ${facts.channels} channels of ${facts.layer} most?`) : "")
+  write(byId("patches-empty-text"), empty ? (running() ? "The first patches come in a moment." : `“Find their patches” looks for what excites each of the ${facts.channels} channels of ${facts.layer} most.`) : "")
   wall.show(empty ? null : { facts, order, sort: wish.sort, held: wish.channel })
 }
 
@@ -311,9 +311,10 @@ function hold(channel) {
 
 function held() {
   const { channel } = wish
-  byId("patches-ascend").hidden = channel === null || !facts
-  write(byId("patches-unit"), channel === null || !facts ? "" : `Channel ${channel} of ${facts.layer}`)
-  if (channel === null || !facts?.done) {
+  const none = channel === null || !facts?.done
+  byId("patches-ascend").hidden = none
+  write(byId("patches-unit"), none ? "" : `Channel ${channel} of ${facts.layer}`)
+  if (none) {
     unit.show(null)
     return write(byId("patches-unit-facts"), "Click a channel to see its nine patches, large.")
   }

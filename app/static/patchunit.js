@@ -57,7 +57,7 @@ function draw(told) {
     urls.push(url)
     return element("img", { src: url, alt, draggable: false })
   }
-  const rectifiers = told.intercepted === null ? "" : `The rule acted on ${told.intercepted} rectifiers. `
+  const rectifiers = told.intercepted === null ? "" : `The rule acted on ${told.intercepted} ${told.intercepted === 1 ? "rectifier" : "rectifiers"}. `
   write(byId("patches-why"), told.why || (told.patches.length ? `${rectifiers}A click opens the picture on the page Image.` : "None of its pictures can be read any more."))
   byId("patches-nine").replaceChildren(
     ...told.patches.map((patch) => {

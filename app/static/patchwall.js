@@ -33,7 +33,7 @@ export function show(next) {
 }
 
 function make(channel) {
-  const image = element("img", { alt: "", width: 196, height: 196, loading: "lazy", decoding: "async", draggable: false })
+  const image = element("img", { alt: "", width: 196, height: 196, loading: "lazy", decoding: "async", draggable: false, onload: () => image.classList.add("here") })
   const value = element("span", { class: "number muted" })
   const root = element(
     "button", { type: "button", class: "patch-tile", role: "option", "data-channel": String(channel), "data-testid": "patch-tile", tabIndex: -1, onclick: () => hold(channel) },
@@ -61,7 +61,6 @@ function draw(tile, channel, facts) {
 
 /** Marks the held channel. */
 export function mark(channel, reveal = false) {
-  const wall = byId("patches-wall")
   if (shown) shown.held = channel
   for (const [one, tile] of tiles) {
     tile.root.setAttribute("aria-selected", String(one === channel))
@@ -69,7 +68,7 @@ export function mark(channel, reveal = false) {
   }
   const first = tiles.get(channel) ?? tiles.get(shown?.order[0])
   if (first) first.root.tabIndex = 0
-  if (reveal && tiles.has(channel)) wall.scrollTop = Math.max(0, tiles.get(channel).root.offsetTop - wall.offsetTop - 80)
+  if (reveal) tiles.get(channel)?.root.scrollIntoView({ block: "nearest" })
 }
 
 function walk(event) {

@@ -81,7 +81,7 @@ function compare() {
   const parts = []
   const held = Object.entries(said.held_out)
   if (said.relative !== null) parts.push(`${number(said.relative)} × the highest`)
-  if (held.length) parts.push(`${percent(mean(held.map(([, share]) => share)))} held out`)
+  if (held.length) parts.push(`held out ${percent(mean(held.map(([, share]) => share)))}`)
   if (said.paths.length) parts.push(`path ${mean(said.paths.map((path) => path.synthetic)).toFixed(2)} of ${mean(said.paths.map((path) => path.natural)).toFixed(2)}`)
   write(node, parts.join(" · ") || "no real picture excites it")
   node.title = [

@@ -166,7 +166,7 @@ def test_real_patches_stand_beside_a_synthetic_picture_and_rank_its_sweep(visit:
     here.until("s.page === 'ascent' && s.real.known?.done > 0 && s.real.drawn && !s.real.find")
     assert here.pixels("real-canvas").std() > 5
     here.pause()
-    here.until("/× the highest · 80 % held out · path 0.40 of 0.50/.test(s.real.facts)")
+    here.until("/× the highest · held out 80 % · path 0.40 of 0.50/.test(s.real.facts)")
     page.get_by_test_id("sweep").click()
     page.get_by_test_id("values-1").fill("0, 1")
     page.get_by_test_id("axis-2").select_option("")
