@@ -19,6 +19,7 @@ from app import disk
 from app.files import Files, start
 from app.shelf import Shelf
 from app.sources import Sources
+from app.training import Trainer
 from vizcore.engine import Engine
 from vizcore.engine.jobs import Job
 from vizcore.errors import HistoryError, ModelError, VizcoreError
@@ -86,6 +87,7 @@ class Hub:
         self.shelf = Shelf(library, self._looking)
         self.sources = Sources(self.options.pictures.split(os.pathsep), self.options.anywhere)
         self.files = Files()
+        self.trainer = Trainer(library.home, self.options.device)
 
     def start(self) -> None:
         """Start the engine and let it get to know the default network; harmless when repeated."""
@@ -109,6 +111,7 @@ class Hub:
         self._looking.shutdown()
         self._making.shutdown(cancel_futures=True)
         self.files.close()
+        self.trainer.close()
         self.engine.close()
 
     def default_model(self) -> str:

@@ -23,6 +23,8 @@ _TITLES = {
     "HistoryError": "This run cannot be read",
     "StorageError": "Nothing can be stored",
     "ExportError": "Nothing was exported",
+    "PictureError": "These pictures cannot be used",
+    "TrainingError": "The training",
     "EngineError": "The engine has a problem",
 }
 

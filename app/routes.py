@@ -15,6 +15,8 @@ from app.guard import FOREVER, Guarded
 from app.looking import QUESTIONS, Look
 from app.picturing import QUESTIONS as PATCHES
 from app.picturing import Patches
+from app.training import IDS
+from app.trainings import Trained
 from app.transfers import Fetched, Upload
 from vizcore.errors import VizcoreError
 from vizcore.export import contact_sheet, png_bytes, recipe_of
@@ -190,6 +192,7 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (r"/open", Upload),
     (f"/look/({'|'.join(QUESTIONS)})", Look),
     (rf"/patches/({'|'.join(PATCHES)})", Patches),
+    (rf"/training/({IDS})/(filters|mistakes)/([0-9]{{1,9}})\.png", Trained),
     (rf"/runs/{_RUN}", Run),
     (r"/library", Shelf),
     (rf"/thumbnails/{_RUN}", Thumbnail),

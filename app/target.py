@@ -10,6 +10,7 @@ from typing import Any
 
 from vizcore.errors import LayerError, ModelError, SpecError
 from vizcore.spec import RunSpec, build, format_channels, parse_channels
+from vizcore.zoo.card import OWN, trained
 
 _TIMM = re.compile(r"timm:[A-Za-z0-9_.]{1,100}", re.ASCII)
 CLASS = ("class", "-class")  # row i is class i, whatever the layer
@@ -23,7 +24,7 @@ def check_model(name: str, known: Iterable[str]) -> str:
         ModelError: with the nearest name.
     """
     names = list(known)
-    if name in names or _TIMM.fullmatch(name):
+    if name in names or _TIMM.fullmatch(name) or (name.startswith(OWN) and name in trained()):
         return name
     near = difflib.get_close_matches(name[:100], names, 1, 0.4)
     hint = (

@@ -8,8 +8,9 @@ from app.pages.library import LibraryPage
 from app.pages.networks import NetworksPage
 from app.pages.page import Page
 from app.pages.patches import PatchesPage
+from app.pages.training import TrainingPage
 from app.pages.weights import WeightsPage
 
 PAGES: dict[str, type[Page]] = {
-    page.name: page for page in (Ascent, ImagePage, PatchesPage, WeightsPage, NetworksPage, LibraryPage)
+    page.name: page for page in (Ascent, ImagePage, PatchesPage, WeightsPage, NetworksPage, TrainingPage, LibraryPage)
 }

@@ -26,6 +26,7 @@ from vizcore.errors import VizcoreError, from_dict
 from vizcore.export import Recipe
 from vizcore.history import RunReader
 from vizcore.spec import HOT, PARAMS, PRESETS, RunSpec, format_channels
+from vizcore.zoo.card import trained
 
 if TYPE_CHECKING:
     from app.session import Session
@@ -337,7 +338,12 @@ class Ascent(Page):
 
 def model_groups(models: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Names of networks under headings: shipped, at hand, to be fetched."""
-    groups: dict[str, list[str]] = {"Bundled": [], "On this disk": [], "Fetched when chosen": []}
+    groups: dict[str, list[str]] = {
+        "Trained here": list(trained()),
+        "Bundled": [],
+        "On this disk": [],
+        "Fetched when chosen": [],
+    }
     for entry in models:
         elsewhere = "On this disk" if entry["on_disk"] else "Fetched when chosen"
         groups["Bundled" if entry["source"] == "bundled" else elsewhere].append(entry["name"])

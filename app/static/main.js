@@ -15,9 +15,10 @@ import * as patches from "./patches.js"
 import * as popover from "./popover.js"
 import { connection } from "./status.js"
 import { byId } from "./text.js"
+import * as training from "./training.js"
 import * as weights from "./weights.js"
 
-const pages = { ascent, image, patches, weights, networks, library }
+const pages = { ascent, image, patches, weights, networks, training, library }
 const actions = { link: share, theme: () => toggleTheme(ask), help: keys.help } // of every page
 let models = null
 let count = 0
@@ -87,5 +88,5 @@ window.vizcore = {
   open: library.open,
   ask,
   /** What is shown, for tests and the curious. */
-  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state(), patches: patches.state(), weights: weights.state(), networks: networks.state() }),
+  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state(), patches: patches.state(), weights: weights.state(), networks: networks.state(), training: training.state() }),
 }

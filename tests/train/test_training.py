@@ -18,15 +18,18 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+from app.target import check_model
 from tests.train import samples
 from vizcore.cli import main
-from vizcore.errors import EngineError, SpecError, TrainingError
-from vizcore.train import augment
+from vizcore.engine.networks import Networks
+from vizcore.errors import EngineError, ModelError, SpecError, TrainingError
+from vizcore.train import augment, changes
 from vizcore.train import recipe as recipes
-from vizcore.train.augment import Augmentation
+from vizcore.train.changes import Augmentation
 from vizcore.train.data.parts import Part
 from vizcore.train.loop import Training
 from vizcore.train.recipe import Recipe
+from vizcore.zoo.card import trained
 from vizcore.zoo.load import load
 from vizcore.zoo.plain import Cnn, Mlp
 
@@ -99,7 +102,7 @@ def test_a_step_is_that_of_a_plain_loop() -> None:
 
 
 def test_a_training_that_goes_on_equals_one_that_was_not_cut() -> None:
-    how = {"augmentation": augment.parse("flip,shift:1"), "validate": part(6)}
+    how = {"augmentation": changes.parse("flip,shift:1"), "validate": part(6)}
     recipe = Recipe(epochs=4, batch_size=8, average=0.9)
     whole, first = training(recipe, **how), training(recipe, **how)
     go(whole, 4)
@@ -217,7 +220,7 @@ def test_augmentations_leave_what_they_should() -> None:
 @pytest.mark.parametrize("text", ["spin", "crop:x", "crop:1.5", "flip:-1", "light:2"])
 def test_wrong_augmentations(text: str) -> None:
     with pytest.raises(SpecError):
-        augment.parse(text)
+        changes.parse(text)
 
 
 @pytest.mark.parametrize("size", [16, 20, 33])
@@ -292,6 +295,26 @@ def test_robust_training_attacks(run: Run, folder: Path, tmp_path: Path) -> None
     found = run("train", folder, "--out", tmp_path / "r", *SMALL, "--robust", "l2:0.5")
     assert 0 <= found["robust_accuracy"] <= found["accuracy"]
     assert "epsilon 0.5" in json.loads((tmp_path / "r" / "card.json").read_text())["attack"]
+
+
+def test_what_the_page_trained_is_a_network_by_name(run: Run, folder: Path, home: Path) -> None:
+    out = home / "trainings" / "20260101-000000-abcdef"
+    run("train", folder, "--out", out, *SMALL)
+    name = "own:20260101-000000-abcdef"
+    assert list(trained()) == [name]
+    network = load(name)
+    assert (network.card.name, network.card.classes) == (name, ("a", "b"))
+    assert check_model(name, []) == name
+    networks = Networks("cpu", lambda model, note: None)
+    first = networks.get(name, None)
+    assert networks.get(name, None) is first
+    run("train", folder, "--out", out, *SMALL, "--fresh", "--seed", 1)
+    assert networks.ready(name, None) is None  # it has learnt something else
+    assert networks.get(name, None).card.weights_hash != first.card.weights_hash
+    with pytest.raises(ModelError, match="no network"):
+        load("own:20260101-000000-ffffff")
+    with pytest.raises(ModelError):
+        check_model("own:../x", [])
 
 
 def test_curves_for_tensorboard(run: Run, folder: Path, tmp_path: Path) -> None:

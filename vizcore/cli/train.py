@@ -44,7 +44,7 @@ def ordered(
     options = {key: value for key, value in given.items() if value is not None}
     for key in ("filters", "units"):
         if key in options:
-            options[key] = numbers(options[key], key)
+            options[key] = orders.numbers(options[key], key)
     for pair in pairs:
         key, equals, text = pair.partition("=")
         try:
@@ -54,17 +54,6 @@ def ordered(
         if options[key.strip()] is None:
             raise SpecError(f"--option has {pair[:40]!r}, which is no name=value.", "Write --option stem=[32,3,1].")
     return orders.order(dataset, recipe, options=options or None, **values)
-
-
-def numbers(text: str, what: str) -> list[int]:
-    """The whole numbers of a list such as ``32,64``; an empty list is none of them."""
-    try:
-        found = [int(item) for item in text.split(",")] if text.strip() else []
-    except ValueError:
-        found = [0]
-    if any(not 1 <= value <= 8192 for value in found) or len(found) > 32:
-        raise SpecError(f"--{what} has {text[:40]!r}, out of range.", f"Use whole numbers, such as --{what} 32,64.")
-    return found
 
 
 def train(what: Order, setting: Setting) -> console.Result:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vizcore.layers import list_layers
-from vizcore.zoo.card import default_size, to_dict
+from vizcore.zoo.card import OWN, WEIGHTS, default_size, to_dict, trained
 from vizcore.zoo.load import Network, load, models
 
 Key = tuple[str, str | None]
@@ -34,6 +34,7 @@ class Networks:
         self._loaded: OrderedDict[Key, Network] = OrderedDict()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
+        self._stamps: dict[str, float] = {}
         self._models: list[dict[str, Any]] | None = None
 
     def ready(self, model: str, arch: str | None) -> Network | None:
@@ -41,6 +42,9 @@ class Networks:
         key = self._key(model, arch)
         with self._lock:
             found = self._loaded.get(key)
+            if found is not None and self._stamps.get(model) != _stamp(model):
+                del self._loaded[key]  # it has learnt more since
+                return None
             if found is not None:
                 self._loaded.move_to_end(key)
             return found
@@ -60,12 +64,14 @@ class Networks:
             if found is not None:
                 return found
             self._note(model, "loading the network")
+            stamp = _stamp(model)  # before the file is read: a newer one is loaded again
             try:
                 network = load(
                     *self._key(model, arch), allow_file=model in self._files,
                     progress=lambda done, total: self._note(model, _progress(done, total)),
                 )  # fmt: skip
                 network = network.to(self._device)
+                self._stamps[model] = stamp
             finally:
                 self._note(model, None)
             with self._lock:
@@ -85,6 +91,15 @@ class Networks:
         size = default_size(network.card, self._device)
         layers = [dataclasses.asdict(layer) for layer in list_layers(network, size)]
         return {"card": to_dict(network.card), "layers": layers, "default_size": size, "device": self._device}
+
+
+def _stamp(model: str) -> float:
+    """When a network that is trained here was written last; 0 for any other."""
+    folder = trained().get(model) if model.startswith(OWN) else None
+    try:
+        return (folder / WEIGHTS).stat().st_mtime if folder is not None else 0.0
+    except OSError:
+        return 0.0
 
 
 def _progress(done: int, total: int | None) -> str:

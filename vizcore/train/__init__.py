@@ -3,7 +3,7 @@
 ::
 
     data       data sets by name, or class folders: pictures and labels in memory
-    augment    changes of a batch that leave its labels true
+    changes    which changes of a batch there are; augment makes them
     recipe     the numbers of a training, with their ranges
     design     the network: a new one, or one that exists with a new head
     robust     adversarial training

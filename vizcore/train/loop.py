@@ -24,7 +24,7 @@ from vizcore import arithmetic, memory
 from vizcore.errors import EngineError, TrainingError
 from vizcore.train import augment
 from vizcore.train import recipe as recipes
-from vizcore.train.augment import Augmentation
+from vizcore.train.changes import Augmentation
 from vizcore.train.data.parts import Part, pieces
 from vizcore.train.recipe import Recipe, Robust
 from vizcore.train.robust import Average, attack_l2

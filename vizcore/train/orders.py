@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vizcore.errors import SpecError
-from vizcore.train import augment
+from vizcore.train import changes
 from vizcore.train import recipe as recipes
 from vizcore.train.recipe import Recipe
 
@@ -64,7 +64,7 @@ class Order:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        augment.parse(self.augment)
+        changes.parse(self.augment)
         recipes.parse_robust(self.robust)
         if self.sample < 0 or not 0 <= self.restarts <= 1000 or not 0 < self.until <= 1:
             raise SpecError(
@@ -88,6 +88,21 @@ def order(dataset: str, recipe: Mapping[str, Any], **values: Any) -> Order:
         merged["options"] = {**usual["options"], **given["options"]}
     numbers = {**defaults.get("recipe", {}), **{key: value for key, value in recipe.items() if value is not None}}
     return Order(dataset, recipe=recipes.build(numbers), **merged)
+
+
+def numbers(text: str, what: str) -> list[int]:
+    """The whole numbers of a list such as ``32,64``; an empty list is none of them.
+
+    Raises:
+        SpecError: something else, or numbers out of range.
+    """
+    try:
+        found = [int(item) for item in text.split(",")] if text.strip() else []
+    except ValueError:
+        found = [0]
+    if any(not 1 <= value <= 8192 for value in found) or len(found) > 32:
+        raise SpecError(f"--{what} has {text[:40]!r}, out of range.", f"Use whole numbers, such as --{what} 32,64.")
+    return found
 
 
 def to_dict(what: Order) -> dict[str, Any]:

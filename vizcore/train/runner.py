@@ -18,7 +18,7 @@ import torch
 
 import vizcore
 from vizcore.errors import TrainingError
-from vizcore.train import augment, design, evaluate, orders
+from vizcore.train import changes, design, evaluate, orders
 from vizcore.train import recipe as recipes
 from vizcore.train.data import Dataset, Part, Progress, open_dataset, split
 from vizcore.train.design import Design, Made
@@ -151,7 +151,7 @@ class Runner:
         recipe = dataclasses.replace(what.recipe, seed=seed)
         self.training = Training(
             recipe, self.made.module, self.made.card.mean, self.made.card.std, self.train, self.validate,
-            augment.parse(what.augment), recipes.parse_robust(what.robust), self.device, self.made.frozen,
+            changes.parse(what.augment), recipes.parse_robust(what.robust), self.device, self.made.frozen,
         )  # fmt: skip
         if checkpoint is not None:
             self.training.restore(checkpoint)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import platformdirs
 
 from vizcore.errors import ModelError
 
@@ -15,6 +18,7 @@ Source = Literal["bundled", "torchvision", "timm", "file", "factory"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+OWN = "own:"
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 _OWN = (
     "name",
@@ -140,6 +144,17 @@ def bundled() -> dict[str, Path]:
     root = next((folder for folder in roots if folder.is_dir()), roots[0])
     return {
         card.parent.name: card.parent for card in sorted(root.glob(f"*/{CARD}")) if (card.parent / WEIGHTS).is_file()
+    }
+
+
+def trained() -> dict[str, Path]:
+    """The folders of the networks that the page Training made, by name (``own:ID``), the newest first."""
+    home = os.environ.get("VIZCORE_HOME")
+    root = Path(home).expanduser() if home else platformdirs.user_data_path("vizcore", appauthor=False)
+    return {
+        OWN + card.parent.name: card.parent
+        for card in sorted(root.glob(f"trainings/*/{CARD}"), reverse=True)
+        if (card.parent / WEIGHTS).is_file()
     }
 
 

@@ -4,6 +4,7 @@
 
     digits, imagenette-robust     bundled: models/NAME/weights.safetensors and card.json
     resnet50                      torchvision's, weights fetched when they are first needed
+    own:ID                        trained on the page Training
     timm:NAME                     timm's, if it is installed
     weights.safetensors, x.pth    a file; --arch says what is in it, or a card beside it does
     package.module:factory        a function that returns the network; only where the user may run code
@@ -113,6 +114,12 @@ def load(
         return _bundled(folder, weights, seed)
     if model in torchvision_names():
         return _torchvision(model, weights, seed, progress)
+    if model.startswith(cards.OWN):
+        own = cards.trained().get(model)
+        if own is None:
+            raise ModelError(f"There is no network {model[:60]!r}.", "It was thrown away, or is of another library.")
+        network = _file(own / cards.WEIGHTS, None)
+        return _finish(dataclasses.replace(network.card, name=model), network.module)
     if model.startswith("timm:"):
         return _timm(model.removeprefix("timm:"), weights, seed)
     if model.lower().endswith(_FILE_ENDINGS) or (arch is not None and allow_file and Path(model).is_file()):
