@@ -28,6 +28,7 @@ class Evidence:
         ask: the engine, for a run, step and filter.
         blank: what is told before there is an answer.
         read: an answer, as the page reads it.
+        give_up: whether a request is given up when another picture is shown.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Evidence:
         clock: Callable[[], float] = time.monotonic,
         blank: Mapping[str, Any] = MappingProxyType({"classes": [], "maps": []}),
         read: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+        give_up: bool = False,
     ) -> None:
         self._ask = ask
         self._clock = clock
         self._blank = blank
         self._read = read or seen
+        self._give_up = give_up
         self._wanted: Key | None = None
         self._due = 0.0
         self._flight: tuple[Key, Future[Any], float] | None = None
@@ -75,6 +78,9 @@ class Evidence:
         self._stale = False
         if self._flight is not None and self._flight[1].done():
             self._take(*self._flight)
+            self._flight = None
+        elif self._flight is not None and self._give_up and self._flight[0] != self._wanted:
+            self._flight[1].cancel()
             self._flight = None
         if (
             self._flight is None

@@ -32,16 +32,17 @@ class Naturals:
         self._layer: Layer | None = None  # of the shown run
         self._asked: Layer | None = None
         self._source: tuple[str, str] | None = None  # folder or zip, and text in the names
-        self._compared = Evidence(self._compare, clock, BLANK, compared)
+        self._compared = Evidence(self._compare, clock, BLANK, compared, give_up=True)
 
     def source(self, spec: RunSpec) -> tuple[str, str] | None:
         """What was looked through by the layer of ``spec``: folder or zip, and text in the names; None for nothing, or
         if it is not the shown one."""
         return self._source if self._asked is not None and self._asked == layer_of(spec) else None
 
-    def again(self) -> None:
-        """More may be known than before."""
-        self._asked = None
+    def again(self, *, anyhow: bool = True) -> None:
+        """More may be known than before; not ``anyhow``: only if nothing is known."""
+        if anyhow or self._source is None:
+            self._asked = None
 
     def tick(self) -> None:
         """Ask what is known of the shown layer, and compare a picture that rests."""

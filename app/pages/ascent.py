@@ -89,6 +89,7 @@ class Ascent(Page):
         self.pilot.view(on)
         self.sweeps.watch(on)
         self.stream.open() if on else self.stream.gate.shut()
+        self.naturals.again(anyhow=False)
         if on and not self._started:
             self._started = True
             self._place = self.address

@@ -56,6 +56,25 @@ def test_a_picture_that_rests_is_compared(visit: Make) -> None:
     assert here.told("natural")["error"] == "The pictures are gone."
 
 
+def test_a_comparison_is_given_up_when_another_picture_is_shown(visit: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = visit(QUERY)
+    scanned(here)
+    jobs: list[Future[Any]] = []
+
+    def slow(*asked: Any) -> Future[Any]:
+        jobs.append(Future())
+        return jobs[-1]
+
+    monkeypatch.setattr(here.engine, "natural", slow)
+    here.arrive().go(turns=8)
+    here.ask("pause")
+    here.go(1)
+    here.ask("scrub", step=2, channel=1)
+    here.go(1)
+    assert [job.cancelled() for job in jobs] == [True, False]
+    assert here.told("natural")["pending"]
+
+
 def test_another_layer_and_a_pass_are_heard_of(visit: Make) -> None:
     here = visit(QUERY)
     scanned(here)

@@ -77,7 +77,7 @@ class Patching:
         self._folders: OrderedDict[tuple[str, str], Collection] = OrderedDict()
         self._held: OrderedDict[Place, Held] = OrderedDict()
         self._fitted: OrderedDict[tuple[str, int, int, int], Picture] = OrderedDict()
-        self._room = FITTED
+        self._fitting = threading.Lock()
         self._aside = ThreadPoolExecutor(1, "vizcore-patches")  # one: the others' time is that of the runs
 
     def handlers(self) -> dict[str, Callable[..., Any]]:
@@ -132,7 +132,8 @@ class Patching:
         """What real pictures say of a synthetic one ``[H, W, C]``: the answer of the command ``natural``."""
 
         def then(held: Held) -> object:
-            self._works.add(number, in_turns(lambda pause: self._say(held, image, channel, pause)))
+            # It is asked for by whoever merely rests on a picture, so what somebody waits for does not wait for it.
+            self._works.add(number, in_turns(lambda pause: self._say(held, image, channel, pause)), long=True)
             return self._waiting
 
         return self._with_tally(number, place, then)
@@ -218,17 +219,18 @@ class Patching:
         """A picture as the network sees it; None if it can be read no more.  From any thread."""
         channels = tally.network.card.channels
         key = tally.collection.fingerprint, index, tally.size, channels
-        found = self._fitted.get(key)
-        if found is None:
-            try:
-                found = fit(tally.collection.read(index), tally.size, channels)
-            except PictureError:
-                return None
+        with self._fitting:
+            found = self._fitted.get(key)
+        if found is not None:
+            return found
+        try:
+            found = fit(tally.collection.read(index), tally.size, channels)
+        except PictureError:
+            return None
+        with self._fitting:
             self._fitted[key] = found
-            self._room -= found.nbytes
-            while self._room < 0:
-                with contextlib.suppress(KeyError):  # another thread was quicker
-                    self._room += self._fitted.popitem(last=False)[1].nbytes
+            while len(self._fitted) * found.nbytes > FITTED:  # all are about as large
+                self._fitted.popitem(last=False)
         return found
 
     def _excite(self, held: Held, channel: int) -> list[Picture]:
