@@ -10,16 +10,21 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.browser.conftest import ROOT, Visit
 from vizcore.ascent import ascend
 from vizcore.history import RunReader, decode
+from vizcore.look.collections import collect
+from vizcore.look.patches import patches
+from vizcore.look.tally import Tally
 from vizcore.ranking import judge
 from vizcore.runs import Library
 from vizcore.spec import Knobs
@@ -289,3 +294,24 @@ def test_a_sweep_is_ranked_by_the_scores_of_its_pictures(visit: Open, library: P
         assert all(np.isclose(row[name], score, rtol=1e-3) for name, score in tile["scores"].items())
     best = max(state["sweep"]["tiles"], key=lambda tile: tile["scores"]["held_out"])
     assert best["place"] == "1"
+
+
+def test_the_page_finds_the_patches_that_a_tally_finds(visit: Open, tmp_path: Path) -> None:
+    for i in range(12):
+        pixels = np.random.default_rng(i).integers(0, 255, (7, 7, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((56, 56)).save(tmp_path / f"{i:02}.png")
+    here = visit()
+    query = {"page": "patches", "model": "digits", "layer": "relu2", "data": str(tmp_path), "channel": "1"}
+    here.page.goto(f"{here.address}?{urllib.parse.urlencode(query)}")
+    here.until("s.patches.pictures === 12 && !s.patches.busy", 60)
+    here.page.get_by_test_id("patches-scan").click()
+    told = here.until("s.patches.done === 12 && s.patches.held && !s.patches.asking && s.patches.loaded > 0", 60)[
+        "patches"
+    ]
+    tally = Tally(load("digits"), collect(tmp_path), "relu2", keep=False)
+    np.testing.assert_allclose(told["highest"], tally.run().values[:, 0], rtol=1e-4, atol=1e-5)
+    found = patches(tally, 1)
+    assert [one["name"] for one in told["held"]["patches"]] == [one.name for one in found]
+    values = [one["value"] for one in told["held"]["patches"]]
+    np.testing.assert_allclose(values, [one.value for one in found], rtol=1e-4)
+    assert here.page.get_by_test_id("patch").locator("img").count() == 2 * len(found)
