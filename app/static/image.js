@@ -12,7 +12,7 @@ import { byId, element, number, write } from "./text.js"
 
 const LIVE_STRIP = 1000 // ms between two strips of a camera
 const LIVE_SORT = 1000 // ms between two orders of a camera: maps that jump about cannot be looked at
-const REST = 2 // a camera's backward view is followed by maps alone for so many times as long as it took
+const REST = 4 // a camera's backward view is followed by maps alone for so many times as long as it took
 const QUICK = ["deconv", "guided", "saliency", "input-gradient", "gradcam", "guided-gradcam"] // follow a camera
 
 let ask = () => {}

@@ -55,6 +55,7 @@ async function check() {
     byId("image-curve").hidden = false
     draw()
     note(summary())
+    byId("image-check-note").scrollIntoView({ block: "nearest" })
   } catch (error) {
     if (error.name === "AbortError" || mine.signal.aborted) note("")
     else note(error.kind ? `${error.message} ${error.hint ?? ""}` : "The server does not answer.")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -319,7 +320,49 @@ def test_a_picture_is_looked_at_for_a_page_of_this_server_only(running: Running)
     assert (status, json.loads(body)["kind"]) == (200, "PictureError")
     status, body = look(running, "/look/project?model=digits&layer=conv2&channel=-1&method=deconv", stream.getvalue())
     assert json.loads(body)["kind"] == "LayerError"
+    for wrong in ("y=3&x=no", "y=-1&x=2"):
+        path_of_neuron = f"/look/project?model=digits&layer=conv2&channel=1&method=deconv&{wrong}"
+        assert json.loads(look(running, path_of_neuron, stream.getvalue())[1])["kind"] in ("SpecError", "LayerError")
     sent = {"Content-Length": str(MAX_PICTURE + 1)}
     connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=20)
     connection.request("POST", path, None, {"Origin": f"http://127.0.0.1:{running.server.port}", **sent})
     assert connection.getresponse().status == 413
+
+
+def test_weights_and_columns_are_answered(running: Running) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (30, 20), (200, 90, 30)).save(stream, "PNG")
+
+    def header(path: str, body: bytes = b"") -> dict[str, Any]:
+        status, answer = look(running, path, body)
+        assert status == 200
+        length = int.from_bytes(answer[:4], "little")
+        told: dict[str, Any] = json.loads(answer[4 : 4 + length])
+        return told
+
+    told = header("/look/kernels?model=digits&layer=conv2&first=5&skip=3")
+    assert (told["first"], told["skip"], told["whole"]) == (5, 3, [32, 96, 3, 3])
+    assert header("/look/carry?model=digits&layer=conv2&channel=2")["channel"] == 2
+    told = header("/look/column?model=digits&method=deconv&depth=last", stream.getvalue())
+    assert (told["layer"], sorted(told["panes"])) == ("conv2", ["focus", "heat", "original", "relevance"])
+    for wrong in ("kernels?model=digits&layer=conv2&first=x", "carry?model=digits&layer=conv2&channel=-1"):
+        assert json.loads(look(running, f"/look/{wrong}", b"")[1])["message"]
+    assert look(running, "/look/anything?model=digits", b"")[0] == 404
+
+
+def test_a_check_tells_how_far_it_is_line_by_line(running: Running) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (30, 20), (200, 90, 30)).save(stream, "PNG")
+    path = "/look/check?model=digits&layer=conv2&channel=1&method=guided"
+    for body, wanted in ((stream.getvalue(), "points"), (b"no picture", "kind")):
+        answers: list[tuple[int, bytes]] = []
+        asking = threading.Thread(target=lambda body=body, to=answers: to.append(look(running, path, body)))
+        asking.start()
+        while not running.hub.engine.unfinished:
+            time.sleep(0.01)
+        running.hub.engine.finish()
+        asking.join(20)
+        *progress, last = [json.loads(line) for line in answers[0][1].decode().split("\n")]
+        assert all(set(line) == {"done"} for line in progress)
+        assert progress
+        assert wanted in last
