@@ -57,6 +57,7 @@ function mark() {
   for (const tab of document.querySelectorAll(".tab")) {
     tab.setAttribute("aria-selected", String(tab.dataset.to === here))
     tab.tabIndex = tab.dataset.to === here ? 0 : -1
+    if (tab.dataset.to === here) tab.scrollIntoView({ block: "nearest", inline: "nearest" }) // where they do not all fit
   }
 }
 
