@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import camera, live, look, render, step, travel
+from benchmarks import camera, live, look, render, step, travel, travel_page
 from benchmarks.peers import suite as peers
 from benchmarks.report import Result, save
 
@@ -20,9 +20,11 @@ SUITES: dict[str, Callable[[], list[Result]]] = {
     "page": live.page,
     "soak": live.soak,
     "camera": camera.camera,
-    "travel": travel.travel,
+    "travel": lambda: [*travel.travel(), *(result for part in travel_page.PARTS.values() for result in part())],
 }
-PARTS: dict[str, Callable[[], list[Result]]] = {f"travel.{name}": part for name, part in travel.PARTS.items()}
+PARTS: dict[str, Callable[[], list[Result]]] = {
+    f"travel.{name}": part for name, part in (travel.PARTS | travel_page.PARTS).items()
+}
 
 
 def main(names: list[str]) -> int:

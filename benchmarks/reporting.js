@@ -34,6 +34,11 @@ async function measure() {
   report.firstPaint = paint ? page.performance.timeOrigin + paint.startTime - (performance.timeOrigin + opened) : null
 
   await wait(2000)
+  if (!query.has("still")) await live(page)
+  await scrub(page)
+}
+
+async function live(page) {
   const before = page.vizcore.state().latest
   let shown = 0, last = drawn(page)
   const began = performance.now()
@@ -52,7 +57,9 @@ async function measure() {
   await until(() => page.vizcore.state().state === "paused")
   report.pause = performance.now() - clicked
   await wait(500)
+}
 
+async function scrub(page) {
   // Scrub: from the slider's event until all tiles show that step and have been painted.
   const slider = page.document.getElementById("history")
   const end = page.vizcore.state().latest

@@ -42,7 +42,7 @@ def pictures(count: int, size: int, step: int) -> np.ndarray:
     return ((image + grain).clip(0, 1) * 255).astype(np.uint8)
 
 
-def recorded(path: Path, spec: RunSpec) -> None:
+def recorded(path: Path, spec: RunSpec, checkpoints: bool = True) -> None:
     """A run file as the engine leaves it, with checkpoints of the size of real ones."""
     count = len(spec.channels)
     state = {name: np.zeros((count, 3, spec.size, spec.size), np.float32) for name in ("parameter", "adam_m", "adam_v")}
@@ -50,7 +50,7 @@ def recorded(path: Path, spec: RunSpec) -> None:
     with RunWriter.create(path, spec, weights_hash="benchmark") as writer:
         for step in range(spec.steps + 1):
             writer.add(step, some[step % 16], np.full(count, step), np.ones(count))
-            if step % checkpoint_every(spec) == 0:
+            if checkpoints and step % checkpoint_every(spec) == 0:
                 writer.checkpoint(step, state)
             while writer._journal.load > 0.25:  # else it would leave pictures out
                 time.sleep(0.005)
@@ -151,6 +151,16 @@ def recompute(repeats: int = 3) -> list[Result]:
     ]  # fmt: skip
 
 
+def film_run(path: Path) -> None:
+    """A run file of one filter, 256 steps at 224 px."""
+    with RunWriter.create(path, build(MODEL, LAYER, (0,), size=224, steps=255)) as writer:
+        for step in range(256):
+            writer.add(step, pictures(1, 224, step), np.zeros(1), np.zeros(1))
+            while writer._journal.load > 0.25:
+                time.sleep(0.005)
+        writer.set_state("done")
+
+
 def films(repeats: int = 5) -> list[Result]:
     """256 steps of one filter at 224 px as a GIF, a WebP, an MP4 and a WebM."""
     from vizcore.animation import Film, save
@@ -159,11 +169,7 @@ def films(repeats: int = 5) -> list[Result]:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "20260101-000000-aaaaaa.vizrun"
-        with RunWriter.create(path, build(MODEL, LAYER, (0,), size=224, steps=255)) as writer:
-            for step in range(256):
-                writer.add(step, pictures(1, 224, step), np.zeros(1), np.zeros(1))
-                while writer._journal.load > 0.25:
-                    time.sleep(0.005)
+        film_run(path)
         with RunReader(path) as reader:
             for form, target in forms.items():
                 out = Path(folder) / f"film.{form}"
