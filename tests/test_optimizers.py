@@ -57,3 +57,13 @@ def test_policies() -> None:
     assert [rate_of("cosine", step, 10, 0.3, 2.0, norms) for step in (0, 5, 10, 11)] == pytest.approx([0.3, 0.15, 0, 0])
     assert rate_of("cosine", 5, 20, 0.3, 2.0, norms) == pytest.approx(0.15 * (1 + math.cos(math.pi / 4)))
     torch.testing.assert_close(rate_of("progress", 7, 10, 3.0, 2.0, norms), torch.tensor([3.0, 3.0, 0.5, 0.0002]))
+
+
+def test_moments_that_begin_later_have_their_own_clock() -> None:
+    gradient = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    late, early = torch.zeros(2, 5), torch.zeros(2, 5)
+    ours, theirs = Adam(late, begin=40), Adam(early)
+    for step in range(3):
+        ours.update(late, gradient, 0.1, 40 + step)
+        theirs.update(early, gradient, 0.1, step)
+    assert torch.equal(late, early)

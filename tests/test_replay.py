@@ -205,3 +205,25 @@ def test_recalled_pictures_keep_to_the_bound(tmp_path: Path, monkeypatch: pytest
     with RunReader(path) as reader:
         assert reader._rows("SELECT count(*) FROM picture WHERE kept = 4") == [(0,)]
         assert {64, 79} <= set(reader.steps().tolist())
+
+
+@pytest.mark.parametrize(("preset", "optimizer"), [("Paper 3", "adam"), ("Classic", "ascent")])
+def test_a_fork_with_another_optimizer_is_replayed_from_any_checkpoint(
+    tmp_path: Path, preset: str, optimizer: str
+) -> None:
+    path, other = (tmp_path / f"20260101-000000-{letter * 6}.vizrun" for letter in "ab")
+    record(path, tiny_spec(preset=preset, steps=14), {3: [("decay", 0.2)]}, set())
+    settings = {"optimizer": optimizer, "policy": "constant", "objective": "-channel", "seed": 5}
+    with RunReader(path) as reader:
+        branch = finish(replay.branch(reader, NET, 5, channels=[2, 0], knobs={"rate": 0.2}, settings=settings))
+        assert branch.spec == reader.spec.replace(channels=(2, 0), **settings)
+        before = reader.frame(4, 2)
+    record(other, branch.spec, {}, {9}, branch)
+    with RunReader(other) as fork:
+        assert fork.frame(4, 2) == before
+        assert finish(replay.verify(fork, NET)).identical
+        pictures = fork.frames(12)
+        with schema.editing(other) as connection:
+            entries.drop(connection, [12])
+        assert finish(replay.remake(fork, NET, 12)).identical  # from the checkpoint of step 9
+        assert fork.frames(12) == pictures

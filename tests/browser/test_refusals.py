@@ -21,7 +21,7 @@ from vizcore.zoo.load import load
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ARCH = "squeezenet1_1"
-ADDRESS = "?layer=features.6&filters=0-1&size=64&pad=0&precision=fp32&steps=4000"
+ADDRESS = "?layer=features.9&filters=0-1&size=64&pad=0&precision=fp32&steps=4000"
 Make = Callable[[str, Path, Path], Visit]
 
 
@@ -41,9 +41,11 @@ def serving(home: Path, *arguments: str) -> Iterator[str]:
     environment = {**os.environ, **dead, "VIZCORE_HOME": str(home), "VIZCORE_THREADS": "1", "NO_PROXY": ""}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())["address"]
-        process.terminate()
-        process.communicate(timeout=60)
+        try:
+            yield json.loads(process.stdout.readline())["address"]
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_size_that_is_too_small_and_a_deletion_that_is_undone(page: Any, weigh
         handle.focus()
         handle.press("Home")  # 16 px
         shown = banner(here, "too small")
-        assert "features.6" in shown.inner_text()
+        assert "features.9" in shown.inner_text()
         assert here.state()["run"] == run
         assert here.pixels("tile-canvas-0").std() > 1
         shown.get_by_test_id("notice-action").click()  # Undo
