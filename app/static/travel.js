@@ -18,7 +18,9 @@ export function start(send) {
     const step = Math.round(Number(byId("goto-step").value))
     if (byId("goto-step").value !== "" && step >= 0) goTo(step)
   })
-  byId("goto-menu").addEventListener("toggle", (event) => event.newState === "open" && asked())
+  // The value is there before the field is: who types at once is not overtaken by it.
+  byId("goto-menu").addEventListener("beforetoggle", (event) => event.newState === "open" && asked())
+  byId("goto-menu").addEventListener("toggle", (event) => event.newState === "open" && (byId("goto-step").focus(), byId("goto-step").select()))
   byId("goto-step").addEventListener("input", explain)
   for (const name of ["cursor", "select", "run", "meta", "kept", "status"]) on(name, marks)
   new ResizeObserver(marks).observe(byId("marks"))
@@ -63,8 +65,6 @@ export function arrived() {
 function asked() {
   const field = byId("goto-step")
   Object.assign(field, { max: String(latest() ?? 0), value: String(cursor() ?? 0) })
-  field.focus()
-  field.select()
   explain()
 }
 
