@@ -37,6 +37,7 @@ export class Frames {
     this.revision = 0
     this.frames = new Map() // in order of use
     this.pending = new Map()
+    this.wishes = 0
   }
 
   /** A frame that came live. */
@@ -79,13 +80,19 @@ export class Frames {
     return new Map(found)
   }
 
-  /** Fetches (and decodes, for `channels`) in the background; failures are of no interest here. */
-  prefetch(steps, channels) {
+  /** Fetches (and decodes, for `channels`) in the background, one after the other until something else is wished for. */
+  async prefetch(steps, channels) {
+    const mine = ++this.wishes
     for (const step of steps) {
-      this.get(step)
-        .then((frame) => frame && this.bitmaps(frame, channels))
-        .catch(() => {})
+      if (mine !== this.wishes) return
+      const frame = await this.get(step).catch(() => null) // failures are of no interest here
+      if (frame) await this.bitmaps(frame, channels).catch(() => {})
     }
+  }
+
+  /** What was to be made ready is not wanted any more: it would be in the way of what is. */
+  hush() {
+    this.wishes += 1
   }
 
   trim(newest) {

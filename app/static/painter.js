@@ -77,6 +77,7 @@ function due() {
 }
 
 async function paint(source, step, channels) {
+  source.hush()
   const frame = await source.get(step)
   if (source !== frames) return
   if (frame === null) return missing(step)
@@ -100,7 +101,7 @@ function missing(step) {
 
 /** Makes the kept neighbours of the cursor ready. */
 export function prefetch(steps) {
-  if (frames && steps.length) frames.prefetch(steps, state.linked ? state.run.channels : [state.selected])
+  if (frames && steps.length) void frames.prefetch(steps, state.linked ? state.run.channels : [state.selected])
 }
 
 /** One decoded picture, for the filmstrip. */

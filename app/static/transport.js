@@ -17,7 +17,10 @@ const FACES = {
 const LOOPS = ["once", "loop", "fro"] // icons
 const LOOP_LABELS = ["Replay: once", "Replay: again and again", "Replay: back and forth"]
 const replay = { on: false, loop: 0, direction: 1, next: 0, timer: null }
+const REST = 150 // ms: who jumps about does not want the neighbours of each place
 let ask = () => {}
+let before = -1 // position of the last drawing off the live end
+let resting = null
 let hurry = null // the state that a press has asked for, until Python confirms it
 
 export function start(send) {
@@ -74,11 +77,17 @@ function show() {
   byId("forward").disabled ||= isLive()
 }
 
-/** After a drawing off the live end: the neighbours are what is asked for next. */
+/** After a drawing off the live end: the neighbours are what is asked for next, those ahead first. */
 function around() {
   if (isLive() || replay.on || state.stage?.step !== cursor()) return
   const here = position(cursor())
-  prefetch([1, -1, 2, -2].map((by) => state.kept[here + by]).filter((step) => step !== undefined))
+  const by = here - before
+  if (by === 0) return
+  before = here
+  clearTimeout(resting)
+  const way = Math.sign(by)
+  const near = [way, 2 * way, -way, -2 * way].map((away) => state.kept[here + away]).filter((step) => step !== undefined)
+  resting = setTimeout(() => prefetch(near), Math.abs(by) > 2 ? REST : 0)
 }
 
 export function first() {
@@ -98,6 +107,7 @@ export function goLive() {
 }
 
 export function halt() {
+  clearTimeout(resting)
   if (!replay.on) return
   replay.on = false
   cancelAnimationFrame(replay.timer)

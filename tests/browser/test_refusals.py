@@ -131,12 +131,3 @@ def test_torn_weights_and_a_download_that_fails_leave_a_page_that_works(
         last = here.state()["latest"]
         here.until(f"s.run === '{state['run']}' && s.latest > {last}")
         assert here.noise == []
-
-
-def test_weights_of_another_network_are_named_on_the_page(page: Any, weights: Path, home: Path) -> None:
-    with serving(home, "--model", str(weights), "--arch", "resnet18") as address:
-        here = Visit(page, address, home)
-        page.goto(address + "?size=32")
-        text = banner(here, "mine.safetensors").inner_text()
-        assert "conv1.weight" in text  # a key that the file lacks
-        here.until("s.kept >= 2 && s.shown !== null", 90)
