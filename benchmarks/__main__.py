@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import camera, live, look, render, step, travel, travel_page
+from benchmarks import camera, live, look, render, step, train, travel, travel_page
 from benchmarks.peers import suite as peers
 from benchmarks.report import Result, save
 
@@ -16,6 +16,7 @@ SUITES: dict[str, Callable[[], list[Result]]] = {
     "render": render.render,
     "step": step.step,
     "look": look.look,
+    "train": train.train,
     "overhead": live.overhead,
     "page": live.page,
     "soak": live.soak,

@@ -405,3 +405,12 @@ def test_a_loss_that_explodes_leaves_earlier_epochs_intact(
     assert "epoch 2 gave is kept" in error["message"] or "epoch 1 gave is kept" in error["message"]
     assert load(str(tmp_path / "n" / "weights.safetensors")).card.classes == ("a", "b")
     assert isinstance(load(str(tmp_path / "n" / "last" / "weights.safetensors")).module, nn.Module)
+
+
+def test_more_of_the_same_classes_begins_where_it_ended(run: Run, folder: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    run("train", folder, "--out", first, *SMALL)
+    begin = ("--start", first / "weights.safetensors", "--tune", "head", "--epochs", 1, "--lr", 1e-7)
+    assert run("train", folder, "--out", second, *begin)["accuracy"] == 1.0
+    old, new = (load_file(out / "weights.safetensors") for out in (first, second))
+    torch.testing.assert_close(old["fc.weight"], new["fc.weight"], atol=1e-4, rtol=1e-3)

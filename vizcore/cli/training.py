@@ -62,7 +62,11 @@ def train(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other option of the architecture, as JSON.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Begin with the weights of this network, with a new head.")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Begin with the weights of this network; its head is new if the classes are.",
+        ),
     ] = None,
     start_arch: Annotated[str | None, typer.Option(metavar="NAME", help="The architecture of a --start file.")] = None,
     tune: Annotated[

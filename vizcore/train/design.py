@@ -62,7 +62,7 @@ def make(design: Design, dataset: Dataset, name: str, seed: int, start: Network 
     frozen, size = None, dataset.size
     if start is not None:
         mean, std = start.card.mean, start.card.std
-        frozen = _take_over(module, start.module, design.tune)
+        frozen = _take_over(module, start.module, design.tune, start.card.classes == dataset.classes)
         if start.card.facts.get("fixed_size") and size != start.card.size:
             raise SpecError(f"{arch} takes pictures of {start.card.size} px only.", f"Use --size {start.card.size}.")
     elif design.tune != "all":
@@ -120,15 +120,18 @@ def showcase(module: nn.Module) -> str:
     return dense[0] if dense else ""
 
 
-def _take_over(module: nn.Module, start: nn.Module, tune: str) -> Callable[[str], bool] | None:
-    """Copy all weights that fit; returns which parameters (or layers, ending in a dot) stay as they are."""
+def _take_over(module: nn.Module, start: nn.Module, tune: str, same_classes: bool) -> Callable[[str], bool] | None:
+    """Copy all weights that fit, but for the head unless it is for the same classes.
+
+    Returns which parameters (or layers, ending in a dot) stay as they are.
+    """
     own, theirs = module.state_dict(), start.state_dict()
     same = {key for key, value in own.items() if key in theirs and theirs[key].shape == value.shape}
     new = [key for key in own if key not in same]
     head = {key.rpartition(".")[0] for key in new} or {_last(module)}
     with torch.no_grad():
         for key in same:
-            if key.rpartition(".")[0] not in head:
+            if same_classes or key.rpartition(".")[0] not in head:
                 own[key].copy_(theirs[key])
     if tune == "all":
         return None
