@@ -19,7 +19,7 @@ from vizcore.errors import LayerError, SpecError, VizcoreError
 
 MAX_PICTURE = 32 * 2**20  # bytes of a picture that is sent
 MAX_CHANNEL = 10**6
-QUESTIONS = ("maps", "strip", "project", "check", "column", "kernels", "carry")
+QUESTIONS = ("maps", "strip", "project", "check", "column", "kernels", "carry", "keep")
 TOLD_EVERY = 0.25  # seconds between two lines of progress
 
 
@@ -90,6 +90,8 @@ class Look(Guarded):
             if not layer:
                 raise LayerError("No layer is chosen.", "Choose one.")
             answer = engine.maps(data, model, layer, arch)
+        elif what == "keep":
+            answer = engine.keep(data)
         elif what == "column":
             answer = engine.column(data, model, method, self._text("depth", 40), arch, self._number("share", 0.2))
         elif what == "kernels":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -21,10 +22,12 @@ from app.keys import table
 from app.models import Ask, Frame, texts
 from app.pages import PAGES
 from app.pages.ascent import Ascent
+from app.pages.dreams import DreamsPage
 from app.pages.page import Page
 from app.permalink import Address, Place, pairs
 from app.sweeps import axes
 from vizcore import lineage
+from vizcore.errors import VizcoreError
 from vizcore.export import Recipe
 from vizcore.params import Param
 from vizcore.spec import PARAMS
@@ -103,14 +106,32 @@ class Session:
         assert isinstance(page, Ascent)
         return page
 
+    @property
+    def dreams(self) -> DreamsPage:
+        """The page that dreams."""
+        page = self.pages["dreams"]
+        assert isinstance(page, DreamsPage)
+        return page
+
     def open_run(self, place: Place) -> None:
-        """Show a run of the library on the page Ascent.
+        """Show a run of the library on the page Ascent, a dream on the page Dreams.
 
         Raises:
             HistoryError: unknown or damaged.
         """
+        if self.open_dream(place.run):
+            return
         self.ascent.open(place)
         self._lead("ascent")
+
+    def open_dream(self, run: str) -> bool:
+        """Show the run on the page Dreams if it is a dream; whether it is one."""
+        with contextlib.suppress(VizcoreError):  # whoever opens it otherwise says what is wrong
+            if self.hub.reader(run).spec.octaves:
+                self.dreams.open(run)
+                self._lead("dreams")
+                return True
+        return False
 
     def show_run_of(self, address: Address) -> None:
         """Begin a run of what an address names, on the page Ascent."""

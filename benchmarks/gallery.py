@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.gallery_dreams import MARK
 from benchmarks.render import SHARED
 from benchmarks.step import SQUEEZENET
 from vizcore.export import contact_sheet
@@ -155,7 +156,8 @@ def main() -> int:
             Image.fromarray(what).save(path, "WEBP", quality=86, method=6)
             lines.append(f"![{title}](gallery/{path.name})\n")
         print(title, flush=True)
-    PAGE.write_text("\n".join(lines), encoding="utf-8")
+    rest = PAGE.read_text(encoding="utf-8").partition(MARK)[2] if PAGE.exists() else ""  # benchmarks.gallery_dreams
+    PAGE.write_text("\n".join([*lines, f"{MARK}{rest}"] if rest else lines), encoding="utf-8")
     return 0
 
 

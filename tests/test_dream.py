@@ -16,7 +16,8 @@ from tests.tiny import MEAN, STD, network
 from vizcore import assets
 from vizcore.ascent import Frame, ascend, score
 from vizcore.cli import main
-from vizcore.dream import dream, edges, journey, nearer, octave_of, shapes
+from vizcore.dream import edges, nearer, shapes
+from vizcore.dreamspec import dream, journey, octave_of
 from vizcore.errors import LayerError, PictureError, SpecError
 from vizcore.spec import Knobs, RunSpec, from_dict, to_dict
 

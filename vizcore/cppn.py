@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vizcore.rng import START, stream
 
-HIDDEN, LAYERS = 24, 6
+HIDDEN, LAYERS = 16, 6
 REACH = 3**0.5  # coordinates from -√3 to √3 have deviation 1, as the layers have
 # Mean and deviation of atan(z) and atan(z)² for a normal z, by quadrature: the activations have mean 0 and deviation 1.
 _SPREAD, _MEAN2, _SPREAD2 = 0.6705974, 0.4497009, 0.3961322

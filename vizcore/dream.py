@@ -15,9 +15,8 @@ middle is enlarged by ``zoom`` % and dreamt on for ``zoom_steps``.  Frames have 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from vizcore import assets
 from vizcore.aims import check_maps, scaled, tensor
 from vizcore.arithmetic import arithmetic
 from vizcore.ascent import Ascent, Asking, Look
+from vizcore.dreamspec import octave_of, zooms_at
 from vizcore.errors import SpecError
 from vizcore.layers import find_layer
 from vizcore.optimizers import PlainAscent
@@ -162,27 +162,6 @@ class Dream(Ascent):
             self._picture = nearer(self._picture, self.spec.zoom)
 
 
-def octave_of(spec: RunSpec, step: int) -> int:
-    """The octave of a step; of all that come behind the octaves, the last."""
-    return min(step * spec.octaves // _dreamt(spec), spec.octaves - 1)
-
-
-def zooms_at(spec: RunSpec, step: int) -> bool:
-    """Whether the picture is enlarged before this step."""
-    behind = step - _dreamt(spec)
-    return spec.zoom_frames > 0 and behind >= 0 and behind % spec.zoom_steps == 0 and step < spec.steps
-
-
-def journey(spec: RunSpec) -> list[int]:
-    """The steps whose pictures are the journey's: the end of the dream, then each zoom frame when it is finished."""
-    first = _dreamt(spec)
-    return [first - 1, *range(first + spec.zoom_steps - 1, spec.steps - 1, spec.zoom_steps), spec.steps]
-
-
-def _dreamt(spec: RunSpec) -> int:
-    return spec.steps - spec.zoom_frames * spec.zoom_steps
-
-
 def shapes(spec: RunSpec, source: Shape) -> list[Shape]:
     """(height, width) of each octave: the last has ``side`` px on its longer side, in the form of the source.
 
@@ -214,33 +193,3 @@ def nearer(picture: Tensor, percent: float) -> Tensor:
     theta[:, 0, 0] = theta[:, 1, 1] = 1 / (1 + percent / 100)
     grid = F.affine_grid(theta, list(picture.shape), align_corners=False)
     return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def dream(
-    model: str, layer: str, channels: Sequence[int] = (0,), objective: str = "layer", arch: str | None = None,
-    steps: int = 10, **values: Any,
-) -> RunSpec:  # fmt: skip
-    """The spec of a dream.
-
-    Args:
-        steps: in each octave.
-        values: other fields of the spec; those that differ for dreams have the values of :data:`DEFAULTS`.
-    """
-    from vizcore.spec import PARAMS, build
-
-    chosen = {**DEFAULTS, **values}
-    octaves = int(PARAMS["octaves"].coerce(chosen["octaves"]))
-    frames, each = (int(PARAMS[name].coerce(chosen[name])) for name in ("zoom_frames", "zoom_steps"))
-    if octaves < 1:
-        raise SpecError("A dream has at least one octave.", "Use for example 4.")
-    if steps < 1:
-        raise SpecError("An octave has at least one step.", "Use for example 10.")
-    total = PARAMS["steps"].coerce(octaves * steps + frames * each)
-    return build(model, layer, channels, arch=arch, objective=objective, **{**chosen, "steps": total})
-
-
-DEFAULTS: dict[str, Value] = {
-    "octaves": 4, "octave_scale": 1.4, "side": 512, "tile": 512, "zoom_frames": 0, "zoom": 3.0, "zoom_steps": 2,
-    "rate": 0.01, "jitter": 32, "start": 0.1, "policy": "constant", "optimizer": "ascent", "parameterization": "pixel",
-    "decay": 0.0, "scale": 0.0, "rotate": 0.0, "pad": 0, "decorrelate": False,
-}  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.pages.ascent import Ascent
+from app.pages.dreams import DreamsPage
 from app.pages.image import ImagePage
 from app.pages.library import LibraryPage
 from app.pages.networks import NetworksPage
@@ -12,5 +13,15 @@ from app.pages.training import TrainingPage
 from app.pages.weights import WeightsPage
 
 PAGES: dict[str, type[Page]] = {
-    page.name: page for page in (Ascent, ImagePage, PatchesPage, WeightsPage, NetworksPage, TrainingPage, LibraryPage)
+    page.name: page
+    for page in (
+        Ascent,
+        ImagePage,
+        PatchesPage,
+        WeightsPage,
+        DreamsPage,
+        NetworksPage,
+        TrainingPage,
+        LibraryPage,
+    )
 }

@@ -49,7 +49,7 @@ class Wish:
             PictureError: a picture that cannot be read.
         """
         from vizcore.assets import keep_picture
-        from vizcore.dream import dream
+        from vizcore.dreamspec import dream
 
         chosen = [name for name in ("channel", "guide", "objective") if getattr(self, name) is not None]
         if len(chosen) > 1:
@@ -159,7 +159,7 @@ def _save_picture(
 
 def _save_film(way: Way, library: Library, run: str, spec: RunSpec) -> Path:
     from vizcore import animation
-    from vizcore.dream import journey
+    from vizcore.dreamspec import journey
 
     path = way.out / f"journey.{way.video}"
     with library.open(run) as reader, bars.steps("film", spec.zoom_frames + 1) as advance:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vizcore import assets
 from vizcore.engine import answers
 from vizcore.engine.turns import in_turns
 from vizcore.engine.works import Work, Works
@@ -64,7 +65,12 @@ class Looking:
         return {
             "methods": self._methods, "maps": self._maps, "strip": self._strip, "project": self._project,
             "check": self._check, "column": self._column, "kernels": self._kernels, "carry": self._carry,
+            "keep": self._keep,
         }  # fmt: skip
+
+    def _keep(self, number: int, data: bytes) -> dict[str, Any]:
+        picture = read(data)
+        return {"name": assets.keep_picture(picture), "height": picture.shape[0], "width": picture.shape[1]}
 
     def _methods(self, number: int, model: str, arch: str | None) -> Any:
         def then(network: Network) -> list[dict[str, str]]:

@@ -24,6 +24,14 @@ class Looks:
         """The backward views: name, label, help, paper, and why this network cannot be asked by it, or empty."""
         return self._send("methods", model=model, arch=arch)
 
+    def keep(self, data: bytes) -> Future[dict[str, Any]]:
+        """Keep the picture in a file's bytes for specs to name: its name, width and height.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        return self._send("keep", data=data)
+
     def maps(self, data: bytes, model: str, layer: str, arch: str | None = None) -> Future[dict[str, Any]]:
         """What a layer makes of the picture in a file's bytes.
 
