@@ -6,21 +6,22 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.torch import save_file
 
 from tests.browser.conftest import ROOT, Visit
+from vizcore.history import decode
 from vizcore.zoo.load import load
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ARCH = "squeezenet1_1"
 ADDRESS = "?layer=features.9&filters=0-1&size=64&pad=0&precision=fp32&steps=4000"
-Make = Callable[[str, Path, Path], Visit]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,44 @@ def banner(here: Visit, words: str) -> Any:
     shown.wait_for(timeout=60_000)
     assert shown.locator(".remedy").inner_text()
     return shown
+
+
+def test_a_size_that_is_too_small_and_a_deletion_that_is_undone(page: Any, weights: Path, home: Path) -> None:
+    with serving(home, "--model", str(weights), "--arch", ARCH) as address:
+        here = Visit(page, address, home)
+        page.goto(address + ADDRESS)
+        run = here.until("s.kept >= 4 && s.shown !== null", 90)["run"]
+        handle = page.get_by_test_id("control-size").locator(".noUi-handle")
+        handle.focus()
+        handle.press("Home")  # 16 px
+        shown = banner(here, "too small")
+        assert "features.9" in shown.inner_text()
+        assert here.state()["run"] == run
+        assert here.pixels("tile-canvas-0").std() > 1
+        shown.get_by_test_id("notice-action").click()  # Undo
+        page.wait_for_function("(node) => node.getAttribute('aria-valuenow') === '64.0'", arg=handle.element_handle())
+        last = here.until("s.state === 'running' && s.latest > 4")["latest"]
+        here.until(f"s.latest > {last}")  # it has gone on
+
+        here.pause()
+        with here.library.open(run) as reader:
+            before = [decode(frame) for frame in reader.frames(3)]
+        page.get_by_test_id("tab-library").click()
+        row = page.locator(f".run[data-run='{run}']")
+        row.click()
+        page.get_by_test_id("library-delete").click()
+        row.wait_for(state="detached")
+        assert run not in [info.id for info in here.library.list()]
+        page.get_by_test_id("notice-action").click()  # Undo
+        row.wait_for()
+        row.dblclick()
+        here.until(f"s.page === 'ascent' && s.run === '{run}' && s.shown !== null", 60)
+        here.slide("history", 3)
+        here.until("s.shown === 3")
+        assert np.abs(here.pixels("stage-canvas") - before[0]).max() == 0  # 64 px: stored without loss
+        here.page.get_by_test_id("primary").click()
+        here.until(f"s.state === 'running' && s.latest > {last}", 60)  # and can go on
+        assert here.noise == []
 
 
 def test_torn_weights_and_a_download_that_fails_leave_a_page_that_works(
