@@ -69,8 +69,10 @@ async function check() {
 
 function summary() {
   const last = shown.points.at(-1)
-  const said = `With all layers random the rank correlation with the first map is ${last.absolute.toFixed(2)}.`
-  return `${said} ${shown.warning}`.trim()
+  const off = shown.points.filter((one) => one.failed).length
+  const said = last.failed ? `With all layers random there is no map: ${last.failed}` : `With all layers random the rank correlation with the first map is ${last.absolute.toFixed(2)}.`
+  const gaps = off > (last.failed ? 1 : 0) ? `${off} of ${shown.points.length} points have no map (hollow).` : ""
+  return [said, gaps, shown.warning].filter(Boolean).join(" ")
 }
 
 /** Places on the canvas, in px of the page. */
@@ -109,11 +111,12 @@ function draw() {
   context.fillText("all layers random", width - EDGE.right, height - 4)
   line(context, "signed", ink, [3, 3], x, y)
   line(context, "absolute", accent, [], x, y)
-  context.fillStyle = accent
+  context.fillStyle = context.strokeStyle = accent
   shown.points.forEach((one, index) => {
     context.beginPath()
     context.arc(x(index), y(one.absolute), index === at ? 4.5 : 2.5, 0, 2 * Math.PI)
-    context.fill()
+    if (one.failed) context.stroke()
+    else context.fill()
   })
   canvas.setAttribute("aria-label", `Rank correlation of magnitudes, from trained to all random: ${shown.points.map((one) => one.absolute.toFixed(2)).join(", ")}`)
 }
@@ -123,7 +126,7 @@ function line(context, name, colour, dashes, x, y) {
   context.lineWidth = 1.5
   context.setLineDash(dashes)
   context.beginPath()
-  shown.points.forEach((one, index) => context.lineTo(x(index), y(one[name])))
+  shown.points.forEach((one, index) => !one.failed && context.lineTo(x(index), y(one[name])))
   context.stroke()
   context.setLineDash([])
   context.lineWidth = 1

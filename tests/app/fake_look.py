@@ -108,6 +108,7 @@ class FakeLooking:
             read(data)
             likeness = (("", 1.0), ("fc", 0.6), ("block3", 0.3), ("stem", 0.05))
             points = [{"layer": at, "absolute": now, "signed": now / 2, "failed": ""} for at, now in likeness]
+            points[2] |= {"absolute": 0.0, "signed": 0.0, "failed": "The unit is off."}
             return {"points": points, "warning": "Read it with care." if method == "guided" else "", "seconds": 0.2}
 
         return self._job("check", act, model, layer, channel, method, place, steps=8)

@@ -18,6 +18,7 @@ from tests.tiny import network as tiny
 from vizcore.errors import LayerError, PictureError
 from vizcore.layers import Cut, find_views
 from vizcore.look import naturals, store
+from vizcore.look.attribution import attribute
 from vizcore.look.collections import Collection, collect
 from vizcore.look.patches import crop, field_of, patches
 from vizcore.look.ranks import ranks, spearman
@@ -304,3 +305,12 @@ def test_cascading_randomisation_tells_methods_apart() -> None:
         cascade(net, digit(), Unit("", top), "saliency", seed=1)
     )
     assert [p.layer for p in cascade(net, digit(), Unit("conv2", 3), "saliency")] == ["", "conv2", "conv1"]
+
+
+def test_what_a_unit_cannot_see_does_not_count_as_likeness() -> None:
+    """A neuron of the first layer sees 5 by 5 of 28 by 28 pixels: the others are 0 in every map."""
+    net, unit = load("digits"), Unit("conv1", 3, 9, 9)
+    points = list(cascade(net, digit(), unit, "saliency"))
+    first = attribute(net, digit(), unit, "saliency").values
+    assert (first != 0).mean() < 0.1
+    assert points[-1].absolute < 0.8

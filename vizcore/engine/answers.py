@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vizcore.layers import find_layer
 from vizcore.look import compare, display, sanity, weights
 from vizcore.look.activations import classes_of
 from vizcore.look.attribution import Attribution, attribute
@@ -147,8 +148,22 @@ def kernels(network: Network, layer: str, first: int, skip: int) -> dict[str, An
 
 
 def carried(network: Network, layer: str, channel: int, picture: Picture | None) -> dict[str, Any]:
-    """A filter carried back to pixels."""
+    """A filter carried back to pixels; by the weights alone, those pixels that the middle of its map sees."""
     began = time.perf_counter()
     values = weights.projection(network, layer, channel, picture)
+    if picture is None:
+        rows, columns = seen_from_the_middle(network, layer)
+        values = values[:, rows, columns]
     top = finite(np.abs(values).max(initial=0))
     return {**_halves(_float32(values)[None]), "channel": channel, "top": top, "seconds": time.perf_counter() - began}
+
+
+def seen_from_the_middle(network: Network, layer: str) -> tuple[slice, slice]:
+    """The pixels, rows and columns, of the receptive field of the position in the middle of a layer's map."""
+    found = find_layer(network, layer)
+    field, stride, start = found.receptive_field, found.stride, found.start
+    if field is None or stride is None or start is None:
+        return slice(None), slice(None)
+    first = [start + stride * (length // 2 if length > 1 else 0) for length in (found.height, found.width)]
+    rows, columns = (slice(max(0, one), max(0, one + field)) for one in first)
+    return rows, columns

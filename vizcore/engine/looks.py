@@ -132,7 +132,8 @@ class Looks:
         """A filter carried back to pixels through the transposed weights: :func:`vizcore.look.weights.projection`.
 
         Args:
-            data: of a picture, whose map of the filter is carried back; without, the weights alone.
+            data: of a picture, whose map of the filter is carried back; without, the weights alone, from the middle of
+                the map to the pixels that it sees.
 
         Returns:
             values (float16 of ``shape`` [1, colours, h, w], to be multiplied by ``scale``), top, channel, seconds.

@@ -18,6 +18,7 @@ from torch import nn
 from vizcore.errors import LayerError
 from vizcore.layers import Cut
 from vizcore.look.attribution import attribute
+from vizcore.look.display import Values
 from vizcore.look.pictures import Picture
 from vizcore.look.ranks import spearman
 from vizcore.look.units import Unit, tensor
@@ -37,7 +38,7 @@ class Point:
     """A point of the curve: which layers are random, from the top down to ``layer``, and the rank correlations.
 
     Args:
-        absolute: of magnitudes, summed over colours; ``signed``: of the values.
+        absolute: of magnitudes, summed over colours; ``signed``: of the values; both where either map has any.
         failed: why the method gave no map any more; the correlations are 0 then.
     """
 
@@ -76,8 +77,16 @@ def cascade(
             if not now.any():
                 yield Point(path, 0.0, 0.0, "The unit is off.")
                 continue
-            absolute = spearman(np.abs(first).sum(0), np.abs(now).sum(0))
-            yield Point(path, absolute, spearman(first, now))
+            rows, columns = _seen(first, now)
+            a, b = first[:, rows, columns], now[:, rows, columns]
+            yield Point(path, spearman(np.abs(a).sum(0), np.abs(b).sum(0)), spearman(a, b))
+
+
+def _seen(first: Values, now: Values) -> tuple[slice, slice]:
+    """Rows and columns outside of which both maps are 0: what a unit of an early layer cannot see is always alike."""
+    some = (first != 0).any(0) | (now != 0).any(0)
+    rows, columns = np.flatnonzero(some.any(1)), np.flatnonzero(some.any(0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _randomise(part: nn.Module, generator: torch.Generator) -> None:
