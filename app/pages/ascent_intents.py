@@ -10,7 +10,7 @@ from app import target
 from app.intents import Fields, number, words
 from app.permalink import Place, decode
 from vizcore.lineage import SETTINGS
-from vizcore.spec import PARAMS, PRESETS
+from vizcore.spec import PRESETS
 
 if TYPE_CHECKING:
     from app.pages.ascent import Ascent
@@ -83,8 +83,9 @@ def _preset(page: Ascent, fields: Fields) -> None:
 
 def _set(page: Ascent, fields: Fields) -> None:
     name = words(fields, "name")
-    if name in PARAMS:
-        value = page.controls.parameters[name].meta.clamp(fields.get("value"))
+    control = page.controls.parameters.get(name)  # none for those of dreams
+    if control is not None:
+        value = control.meta.clamp(fields.get("value"))
         page.controls.show_values({name: value})
         page.pilot.set(name, value)
 

@@ -26,6 +26,15 @@ def values(meta: Param) -> st.SearchStrategy[object]:
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=30)
+
+
+def changed(spec: RunSpec, changes: dict[str, object]) -> RunSpec:
+    """A dream has one filter, and a step for each octave at least."""
+    if changes.get("octaves"):
+        changes = {**changes, "channels": spec.channels[:1], "steps": 8192, "zoom_frames": 8, "zoom_steps": 5}
+    return spec.replace(**changes)
+
+
 specs = st.builds(
     build,
     model=names,
@@ -36,7 +45,7 @@ specs = st.builds(
     objective=st.sampled_from(["channel", "-neuron(3,4)", "channel - 0.1*layer", "class(3)"]),
 ).flatmap(
     lambda spec: st.fixed_dictionaries({}, optional={name: values(meta) for name, meta in PARAMS.items()}).map(
-        lambda changes: spec.replace(**changes)
+        lambda changes: changed(spec, changes)
     )
 )
 
