@@ -272,16 +272,16 @@ function draw() {
   const order = [...facts.highest.keys()]
   const by = facts[SIZE[wish.sort]]
   if (by) order.sort((a, b) => dead(a) - dead(b) || by[b] - by[a] || a - b)
-  const empty = facts.done === 0
+  const empty = facts.done <= facts.skipped // not one that could be read
   byId("patches-empty").hidden = !empty
-  write(byId("patches-empty-text"), empty ? (running() ? "The first patches come in a moment." : `“Find their patches” looks for what excites each of the ${facts.channels} channels of ${facts.layer} most.`) : "")
+  write(byId("patches-empty-text"), facts.skipped && !running() ? "Not one of these pictures can be read." : empty ? (running() ? "The first patches come in a moment." : `“Find their patches” looks for what excites each of the ${facts.channels} channels of ${facts.layer} most.`) : "")
   wall.show(empty ? null : { facts, order, sort: wish.sort, held: wish.channel })
 }
 
 const dead = (channel) => facts.highest[channel] <= 0
 
 function tell() {
-  const dying = facts.done ? [...facts.highest.keys()].filter(dead) : []
+  const dying = facts.done > facts.skipped ? [...facts.highest.keys()].filter(dead) : []
   byId("patches-dead-bar").hidden = dying.length === 0
   write(byId("patches-dead-title"), `${dying.length} dead ${dying.length === 1 ? "unit" : "units"}`)
   byId("patches-dead").replaceChildren(...dying.map((channel) => element("button", { type: "button", class: "link number", title: `Channel ${channel} never rises above 0`, onclick: () => hold(channel) }, String(channel))))
@@ -298,8 +298,8 @@ function tell() {
   else if (wish.sort === "selectivity") notes.push("Without subfolders there are no classes to be selective for.")
   write(byId("patches-note"), notes.join(" "))
   const mean = facts.sparsity.reduce((sum, one) => sum + one, 0) / facts.channels
-  write(byId("patches-facts"), facts.done ? `${facts.channels} channels of ${facts.layer}, ${dying.length} dead` : "")
-  write(byId("patches-sparsity"), facts.done ? `${(100 * mean).toFixed(0)} % of all activations are off` : "")
+  write(byId("patches-facts"), facts.done > facts.skipped ? `${facts.channels} channels of ${facts.layer}, ${dying.length} dead` : "")
+  write(byId("patches-sparsity"), facts.done > facts.skipped ? `${(100 * mean).toFixed(0)} % of all activations are off` : "")
 }
 
 function hold(channel) {
@@ -311,7 +311,7 @@ function hold(channel) {
 
 function held() {
   const { channel } = wish
-  const none = channel === null || !facts?.done
+  const none = channel === null || !facts || facts.done <= facts.skipped
   byId("patches-ascend").hidden = none
   write(byId("patches-unit"), none ? "" : `Channel ${channel} of ${facts.layer}`)
   if (none) {

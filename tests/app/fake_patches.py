@@ -20,6 +20,7 @@ from vizcore.look.collections import Collection, collect
 from vizcore.look.pictures import fit
 
 TOP = 9
+MANY, LONG = 20, 15  # a pass over more pictures than this takes so many paces for each, until it goes on
 DEAD = 7  # every thirteenth channel from here on
 
 
@@ -77,10 +78,12 @@ class FakePatching:
                 collection, sound, broken, _ = self._open(place)
                 if not sound:
                     raise PictureError("Not one of the pictures can be read.", "Give a folder with pictures.")
-                for done in range(self.passed.get(place, 0), len(collection)):
+                first = self.passed.get(place, 0)
+                slow = LONG if not first and len(collection) > MANY else 1
+                for done in range(first, len(collection)):
+                    time.sleep(slow * (self.pace or 0))
                     if job.cancelled():
                         return
-                    time.sleep(2 * (self.pace or 0))
                     self.passed[place] = done + 1
                     job.progress = (done + 1, len(collection))
                 job.set_result({"done": len(collection), "pictures": len(collection), "skipped": len(broken)})
