@@ -121,7 +121,7 @@ function showFilters() {
   if (!count) return write(byId("training-when"), "")
   const index = at === null || at >= count ? count - 1 : at
   slider.value = String(index)
-  const key = `${run.id}/filters/${index}`
+  const key = `${run.id}/filters/${run.filters[index].index}`
   if (picture.dataset.key !== key) {
     picture.dataset.key = key
     const next = new Image() // the one before stays until it is there

@@ -25,22 +25,23 @@ def test_letters_are_learnt_before_ones_eyes(visit: Open) -> None:
     page.locator("#training-every").fill("20")
     page.get_by_test_id("training-start").click()
     here.until("s.training.steps > 0 && s.training.filters > 0", 120)
-    page.get_by_test_id("training-pause").click()
+    press(here, "training-pause")
     here.until("s.training.state === 'paused' || s.training.state === 'done'", 60)
     if here.state()["training"]["state"] == "paused":
-        page.get_by_test_id("training-pause").click()
+        assert page.get_by_test_id("training-pause").inner_text() == "Go on"
+        press(here, "training-pause")
     told = here.until("s.training.state === 'done'", 180)["training"]
     assert told["accuracy"] >= 0.99
     assert told["failed"] == 1
     assert told["epochs"] == 15
-    assert told["filters"] > 3
+    assert told["filters"] >= 2  # before and after, at least; how many between is a matter of speed
     assert "1 (67 %)" in page.get_by_test_id("training-seeds").inner_text()
     curve = page.locator("#training-loss .batches").get_attribute("points")
     assert curve is not None
     assert len(curve.split()) > 5
     assert page.locator("#training-accuracy .validation").get_attribute("points")
     diagonal = [page.locator(f"#training-confusion [role=row]:nth-child({i + 2}) [role=cell]").nth(i) for i in range(3)]
-    assert [cell.inner_text() for cell in diagonal] == ["200", "200", "200"]
+    assert min(int(cell.inner_text()) for cell in diagonal) > 190  # of 200
     last = told["filters"] - 1
     here.until(f"Number(s.training.shown) === {last}")
     newest = page.get_by_test_id("training-filters-picture").get_attribute("src")
@@ -48,6 +49,11 @@ def test_letters_are_learnt_before_ones_eyes(visit: Open) -> None:
     here.until("Number(s.training.shown) === 0")
     oldest = page.get_by_test_id("training-filters-picture").get_attribute("src")
     assert fetched(here, newest) != fetched(here, oldest)
+
+
+def press(here: Visit, name: str) -> None:
+    """A click that comes even if the training has just ended and the button is gone."""
+    here.page.get_by_test_id(name).evaluate("(button) => button.click()")
 
 
 def fetched(here: Visit, address: str | None) -> bytes:
@@ -64,11 +70,10 @@ def test_a_mistake_is_one_click_from_the_page_image(visit: Open, tmp_path_factor
     page.get_by_text("Network and numbers").click()
     page.locator("#training-seed").fill("0")
     page.locator("#training-epochs").fill("1")
+    page.locator("#training-lr").fill("0.000001")  # so that it learns nothing: there are always mistakes
     page.get_by_test_id("training-start").click()
-    here.until("s.training.failed > 0 || s.training.mistakes > 0", 120)
-    here.until("s.training.mistakes > 0", 60)
-    if page.get_by_test_id("training-stop").is_visible():
-        page.get_by_test_id("training-stop").click()
+    here.until("s.training.mistakes > 0", 120)
+    press(here, "training-stop")
     here.until("['stopped', 'done', 'failed'].includes(s.training.state)", 60)
     page.get_by_test_id("training-mistake").first.click()
     here.until("s.page === 'image'")
