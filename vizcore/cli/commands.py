@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import vizcore
-from vizcore.cli import console, dreaming, looking, training
+from vizcore.cli import console, dreaming, looking, mapping, training
 from vizcore.cli.arguments import Arch, Json, Model
 from vizcore.cli.console import Result
 from vizcore.cli.flags import chosen, with_parameters
@@ -145,6 +145,7 @@ def render(
 
 
 app.command()(dreaming.dream)
+app.add_typer(mapping.atlas, name="atlas")
 app.command()(looking.look)
 app.command()(looking.top)
 app.command()(looking.weights)

@@ -1,0 +1,115 @@
+"""What there is of each layer: one JSON file, made anew from the tiles where it lags behind them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from vizcore import export
+from vizcore.atlas import head as heads
+from vizcore.atlas.head import SCHEMA, Head
+from vizcore.atlas.store import LAYERS, Store, tile_name
+from vizcore.errors import ExportError
+
+Unit = dict[str, Any]
+"""``tile``, ``start``, ``end`` (plain scores), ``status``, ``seconds`` of a channel; or ``error`` and ``tries``."""
+
+
+@dataclass
+class Manifest:
+    """A layer of an atlas.
+
+    Args:
+        order: its place in the network, as pictures go through.
+        channels: how many the layer has, of which ``units`` are here.
+    """
+
+    layer: str
+    kind: str
+    order: int
+    channels: int
+    height: int
+    width: int
+    receptive_field: int | None
+    units: dict[int, Unit] = field(default_factory=dict)
+
+    @property
+    def done(self) -> list[int]:
+        """The channels that have a tile, in order."""
+        return sorted(channel for channel, unit in self.units.items() if "tile" in unit)
+
+    @property
+    def failed(self) -> list[int]:
+        """The channels that were given up, in order."""
+        return sorted(channel for channel, unit in self.units.items() if "error" in unit)
+
+    def to_json(self) -> bytes:
+        """As it lies in the store."""
+        units = {str(channel): self.units[channel] for channel in sorted(self.units)}
+        return json.dumps({"schema": SCHEMA, **vars(self), "units": units}, separators=(",", ":")).encode()
+
+
+def name(layer: str) -> str:
+    """The file of a layer; paths of modules may hold anything."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", layer)[:80]
+    return f"{LAYERS}/{plain}-{hashlib.sha256(layer.encode()).hexdigest()[:6]}.json"
+
+
+def parse(data: bytes) -> Manifest:
+    """The manifest in the bytes of :meth:`Manifest.to_json`.
+
+    Raises:
+        ExportError: damaged, or from a newer vizcore.
+    """
+    try:
+        values = json.loads(data)
+        if values.pop("schema") > SCHEMA:
+            raise ExportError("The atlas is from a newer vizcore.", "Update vizcore to open it.")
+        units = {int(channel): dict(unit) for channel, unit in values.pop("units").items()}
+        return Manifest(**values, units=units)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ExportError("A manifest of the atlas is damaged.", "Run vizcore atlas again: it is made anew.") from error
+
+
+def read_head(store: Store) -> Head | None:
+    """What the atlas is of; None if there is no atlas."""
+    data = store.read(heads.NAME)
+    return None if data is None else heads.read(data)
+
+
+def read_all(store: Store) -> list[Manifest]:
+    """All layers of an atlas, in the order of the network; damaged ones are left out."""
+    found = []
+    for file in store.names(LAYERS):
+        data = store.read(file)
+        try:
+            found += [parse(data)] if data is not None and file.endswith(".json") else []
+        except ExportError:
+            continue
+    return sorted(found, key=lambda manifest: manifest.order)
+
+
+def unit_of(address: str, data: bytes) -> Unit:
+    """What a manifest says of a tile, read from its recipe."""
+    try:
+        extra = export.read_recipe(io.BytesIO(data)).extra
+    except ExportError:
+        extra = {}
+    return {"tile": address, **{key: extra.get(key) for key in ("start", "end", "status")}}
+
+
+def reconcile(manifest: Manifest, head: Head, store: Store, tiles: set[str]) -> None:
+    """Make the units agree with the tiles that are there: those of a job that was killed are taken up."""
+    for channel in range(manifest.channels):
+        address = head.address(manifest.layer, channel)
+        there, known = tile_name(address) in tiles, manifest.units.get(channel, {}).get("tile") == address
+        if there and not known:
+            data = store.read(tile_name(address))
+            if data is not None:
+                manifest.units[channel] = unit_of(address, data)
+        elif known and not there:
+            del manifest.units[channel]

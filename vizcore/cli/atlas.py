@@ -1,0 +1,260 @@
+"""``vizcore atlas``: every filter of chosen layers, into an atlas that grows with each call."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from vizcore.cli import console
+from vizcore.errors import SpecError
+
+if TYPE_CHECKING:
+    from vizcore.atlas.engines import Engine
+    from vizcore.atlas.job import Notify
+    from vizcore.atlas.plan import Wanted
+    from vizcore.atlas.shard import Work
+
+SHOWN = 5  # failures that are told one by one
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the atlas is to have, as it stands on the command line."""
+
+    model: str
+    layers: str
+    channels: str | None
+    preset: str
+    arch: str | None
+    values: dict[str, Any]
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and by whom it is rendered."""
+
+    out: str
+    device: str = "auto"
+    workers: int | None = None
+    scheduler: str | None = None
+    seconds: float | None = None  # of a shard
+    json: bool = False
+
+
+def make(order: Order, setting: Setting) -> console.Result:
+    """Carry out ``order``; what can be refused is refused before the first step."""
+    from vizcore.atlas import head as heads
+    from vizcore.atlas import job, plan
+    from vizcore.atlas.shard import Work
+    from vizcore.atlas.store import open_store
+    from vizcore.cli.render import open_network
+    from vizcore.engine import devices
+    from vizcore.spec import build
+    from vizcore.zoo.card import default_size
+
+    ranges = None if order.channels in (None, "all") else plan.parse_channels(str(order.channels))
+    device = devices.choose(setting.device)
+    store = open_store(setting.out)
+    network = open_network(order.model, order.arch)
+    values = {"size": default_size(network.card, device), **order.values}
+    spec = build(order.model, "", (0,), order.preset, order.arch, **values)
+    head = heads.Head(
+        order.model, order.arch, network.card.weights_hash, order.preset, heads.settings_of(spec), order.exact
+    )  # fmt: skip
+    wanted = plan.wanted(plan.choose_layers(network, order.layers, spec.size), ranges)
+    workers = setting.workers or _devices(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    work = Work(head, store.place, device, max(1, cores // workers))
+    job.check(store, head)
+    with store.prepare():
+        missing = job.prepare(store, head, wanted)
+        task = job.Job(store, wanted)
+        outcome = task.progress
+        if missing:
+            engine = _engine(work, setting, workers)
+            layers = [one.manifest for one in wanted if one.manifest.layer in dict(missing)]
+            with contextlib.ExitStack() as stack:
+                stack.callback(engine.close)
+                cost = plan.costs(network, work, layers)
+                shards = plan.cut(missing, cost, engine.workers, work.width, setting.seconds)
+                told = {"event": "plan", "channels": sum(len(c) for _, c in missing), "shards": len(shards)}
+                seconds = sum(shard.seconds for shard in shards) / engine.workers
+                told |= {"workers": engine.workers, "seconds": round(seconds, 1), "dashboard": engine.link or None}
+                show = stack.enter_context(_events(told) if setting.json else _bars(told, wanted))
+                stack.enter_context(_interruptible(task))
+                task.notify = show
+                outcome = task.run(engine, shards)
+    data = {
+        "total": outcome.total,
+        "done": outcome.done,
+        "failed": outcome.failed,
+        "skipped": outcome.skipped,
+        "seconds": round(outcome.seconds, 3),
+        "out": setting.out,
+        "state": "interrupted" if outcome.interrupted else "done",
+        "model": order.model,
+        "layers": [_line(one) for one in wanted],
+        "errors": [
+            {"layer": one.manifest.layer, "channel": channel, **one.manifest.units[channel]["error"]}
+            for one in wanted
+            for channel in one.manifest.failed
+            if channel in one.channels
+        ],
+    }
+    return console.Result(data, view(data), console.INTERRUPTED if outcome.interrupted else 0)
+
+
+def _devices(device: str) -> int:
+    import torch
+
+    return torch.cuda.device_count() if device == "cuda" else 1
+
+
+def _engine(work: Work, setting: Setting, workers: int) -> Engine:
+    if setting.scheduler is None:
+        from vizcore.atlas.local import Local
+
+        return Local(work, workers)
+    from vizcore.atlas.cluster import LOCAL, Cluster
+
+    if setting.workers is not None and setting.scheduler != LOCAL:
+        raise SpecError("The scheduler has its own workers.", "Leave out --workers, or use --scheduler local.")
+    return Cluster(work, setting.scheduler, workers)
+
+
+def _line(one: Wanted) -> dict[str, Any]:
+    done = set(one.manifest.done)
+    times = [unit["seconds"] for unit in one.manifest.units.values() if unit.get("seconds") is not None]
+    return {
+        "layer": one.manifest.layer,
+        "channels": len(one.channels),
+        "done": sum(channel in done for channel in one.channels),
+        "seconds_per_channel": round(sum(times) / len(times), 4) if times else None,
+    }
+
+
+def view(data: dict[str, Any]) -> RenderableType:
+    """The result for people."""
+    there = data["done"] + data["skipped"]
+    lines = [f"{there:,} of {data['total']:,} filters are in the atlas {escape(data['out'])}"]
+    if data["done"]:
+        rate = data["done"] / max(data["seconds"], 1e-9)
+        lines.append(f"{data['done']:,} rendered in {data['seconds']:.1f} s ({rate:.2f} filters/s)")
+    for one in data["errors"][:SHOWN]:
+        lines.append(f"[yellow]failed[/] {escape(one['layer'])} {one['channel']}: {escape(one['message'])}")
+    if len(data["errors"]) > SHOWN:
+        lines.append(f"and {len(data['errors']) - SHOWN} more")
+    if data["state"] == "interrupted":
+        lines.append("[yellow]interrupted[/]: the same command goes on from here")
+    return Group(*(Text.from_markup(line, overflow="fold") for line in lines))
+
+
+class _Rate(TextColumn):
+    """Filters per second."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.2f}/s" if speed else "")
+
+
+@contextlib.contextmanager
+def _bars(told: dict[str, Any], wanted: list[Wanted]) -> Iterator[Notify]:
+    """A bar for each layer, and one for all, on standard error."""
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Rate(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    people = console.people()
+    text = f"{told['channels']} filters in {told['shards']} shards, about {told['seconds']:.0f} s"
+    people.print(text + (f"; {told['dashboard']}" if told["dashboard"] else ""), soft_wrap=True)
+    with Progress(*columns, console=people, speed_estimate_period=120) as bar:
+        rows = {}
+        for one in wanted:
+            done = len(set(one.manifest.done) & set(one.channels))
+            rows[one.manifest.layer] = bar.add_task(one.manifest.layer, total=len(one.channels), completed=done)
+        whole = bar.add_task("all", total=sum(len(one.channels) for one in wanted))
+        bar.update(whole, completed=sum(int(bar.tasks[row].completed) for row in rows.values()))
+
+        def notify(kind: str, facts: dict[str, Any]) -> None:
+            if kind in ("tile", "failed"):
+                bar.advance(rows[facts["layer"]])
+                bar.advance(whole)
+
+        yield notify
+
+
+@contextlib.contextmanager
+def _events(told: dict[str, Any]) -> Iterator[Notify]:
+    """One JSON object a line on standard error, for machines."""
+    began = time.perf_counter()
+
+    def write(facts: dict[str, Any]) -> None:
+        sys.stderr.write(json.dumps(console.plain(facts)) + "\n")
+        sys.stderr.flush()
+
+    def notify(kind: str, facts: dict[str, Any]) -> None:
+        write({"event": kind, "at": round(time.perf_counter() - began, 3), **facts})
+
+    write(told)
+    yield notify
+
+
+@contextlib.contextmanager
+def _interruptible(task: Any) -> Iterator[None]:
+    """Ctrl-C, and SIGTERM, end the job after what is finished; pressed again, it interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: object) -> None:
+        task.stop = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous: dict[int, Callable[..., Any] | int | None] = {
+        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def default_out(model: str) -> Path:
+    """Where an atlas goes unless told: among those that the page finds by itself."""
+    import re
+
+    from vizcore.runs import Library
+
+    return Library().home / "atlases" / re.sub(r"[^\w.-]", "_", Path(model).name)
+
+
+def export(source: str, out: Path) -> console.Result:
+    """Write the static site of an atlas."""
+    from vizcore.atlas import site
+    from vizcore.atlas.store import open_store
+    from vizcore.cli import bars
+
+    with bars.counted("pictures") as progress:
+        counts = site.export(open_store(source), out, progress)
+    data = {**counts, "out": str(out), "index": str(out / "index.html")}
+    text = f"{counts['filters']:,} filters of {counts['layers']} layers: open {data['index']}"
+    return console.Result(data, Text(text, overflow="fold"))
