@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import disk
+from app.atlases import Atlases
 from app.files import Files, start
 from app.shelf import Shelf
 from app.sources import Sources
@@ -45,6 +46,7 @@ class Options:
         arch: what is in the weights file.
         pictures: folders of pictures that pages may open, joined as in ``PATH``.
         anywhere: whether they may open others, too.
+        atlases: folders of atlases besides those of the home folder, joined as in ``PATH``.
     """
 
     model: str = ""
@@ -53,6 +55,7 @@ class Options:
     arch: str = ""
     pictures: str = ""
     anywhere: bool = False
+    atlases: str = ""
 
     @classmethod
     def from_environment(cls) -> Options:
@@ -63,7 +66,13 @@ class Options:
         folders = read("VIZCORE_PICTURES", "").split(os.pathsep)
         named = os.pathsep.join(folder for folder in folders if folder not in ("", "*"))
         return cls(
-            read("VIZCORE_MODEL", ""), device, read("VIZCORE_HOME", ""), read("VIZCORE_ARCH", ""), named, "*" in folders
+            read("VIZCORE_MODEL", ""),
+            device,
+            read("VIZCORE_HOME", ""),
+            read("VIZCORE_ARCH", ""),
+            named,
+            "*" in folders,
+            read("VIZCORE_ATLASES", ""),
         )
 
 
@@ -87,6 +96,7 @@ class Hub:
         self.shelf = Shelf(library, self._looking)
         self.sources = Sources(self.options.pictures.split(os.pathsep), self.options.anywhere)
         self.files = Files()
+        self.atlases = Atlases(library.home, self.options.atlases)
         self.trainer = Trainer(library.home, self.options.device)
 
     def start(self) -> None:

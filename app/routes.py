@@ -13,6 +13,7 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 from app import publish
 from app.guard import FOREVER, Guarded
 from app.looking import QUESTIONS, Look
+from app.mapping import PATTERN, Atlas
 from app.picturing import QUESTIONS as PATCHES
 from app.picturing import Patches
 from app.training import IDS
@@ -195,6 +196,7 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (rf"/training/({IDS})/(filters|mistakes)/([0-9]{{1,9}})\.png", Trained),
     (rf"/runs/{_RUN}", Run),
     (r"/library", Shelf),
+    (PATTERN, Atlas),
     (rf"/thumbnails/{_RUN}", Thumbnail),
 ]
 

@@ -57,6 +57,10 @@ class Dashboard(Serve):
                 help="A folder of pictures that pages may open, also from other machines",
             ),
         ),
+        (
+            "--atlas",
+            Argument(metavar="FOLDER", action="append", default=None, help="An atlas that the page Atlas shows"),
+        ),
         ("--open", Argument(action="store_true", help="Open the page in a browser, as --show does")),
         ("--no-open", Argument(action="store_true", help="Open no browser (the default)")),
         ("--insecure", Argument(action="store_true", help="Let anybody who reaches a public address use the page")),
@@ -173,6 +177,9 @@ def prepare(args: argparse.Namespace) -> None:
     if only_here(args):
         folders.append("*")  # whoever sits at this machine may open what is on it
     os.environ["VIZCORE_PICTURES"] = os.pathsep.join(dict.fromkeys(folders))
+    atlases = [*(args.atlas or ()), *filter(None, os.environ.get("VIZCORE_ATLASES", "").split(os.pathsep))]
+    if atlases:
+        os.environ["VIZCORE_ATLASES"] = os.pathsep.join(dict.fromkeys(str(Path(one).absolute()) for one in atlases))
 
 
 def only_here(args: argparse.Namespace) -> bool:

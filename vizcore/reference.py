@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "VIZCORE_MODEL": "The network that the page shows first: a name, or a weights file.",
     "VIZCORE_ARCH": "What is in that weights file: a name such as resnet50.",
     "VIZCORE_DEVICE": "auto, cpu, cuda or mps, for the page.",
+    "VIZCORE_ATLASES": "Folders of atlases that the page shows besides those in `atlases` beside the runs, as in PATH.",
     "VIZCORE_PICTURES": "Folders of pictures that pages may open, as in PATH; `*` for any, as on this machine alone.",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.pages.ascent import Ascent
+from app.pages.atlas import AtlasPage
 from app.pages.dreams import DreamsPage
 from app.pages.image import ImagePage
 from app.pages.library import LibraryPage
@@ -22,6 +23,7 @@ PAGES: dict[str, type[Page]] = {
         DreamsPage,
         NetworksPage,
         TrainingPage,
+        AtlasPage,
         LibraryPage,
     )
 }

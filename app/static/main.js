@@ -2,6 +2,7 @@
 // The protocol is described in app/pages/page.py and app/session.py. A page is a module in this table.
 
 import * as ascent from "./ascent.js"
+import * as atlas from "./atlas.js"
 import * as dreams from "./dreams.js"
 import * as files from "./files.js"
 import * as frame from "./frame.js"
@@ -19,7 +20,7 @@ import { byId } from "./text.js"
 import * as training from "./training.js"
 import * as weights from "./weights.js"
 
-const pages = { ascent, image, patches, weights, dreams, networks, training, library }
+const pages = { ascent, image, patches, weights, dreams, networks, training, atlas, library }
 const actions = { link: share, theme: () => toggleTheme(ask), help: keys.help } // of every page
 let models = null
 let count = 0
@@ -89,5 +90,5 @@ window.vizcore = {
   open: library.open,
   ask,
   /** What is shown, for tests and the curious. */
-  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state(), patches: patches.state(), weights: weights.state(), dreams: dreams.state(), networks: networks.state(), training: training.state() }),
+  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state(), patches: patches.state(), weights: weights.state(), dreams: dreams.state(), networks: networks.state(), training: training.state(), atlas: atlas.state() }),
 }

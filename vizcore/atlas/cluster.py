@@ -16,7 +16,6 @@ from vizcore.atlas.engines import Event, Finished, Lost, Stopped, Told
 from vizcore.atlas.shard import Report, Shard, Work, render_shard
 from vizcore.errors import EngineError, ModelError, VizcoreError
 
-LOCAL = "local"  # an address: a cluster of our own, on this machine
 PATIENCE = "10s"  # for a scheduler to answer
 PACKAGES = ("vizcore", "python", "torch", "distributed")  # whose versions must agree
 
@@ -38,7 +37,7 @@ class Cluster:
         self._shards: dict[int, Shard] = {}
         self._own: Any = None
         self._allowed = 3  # deaths of workers that a scheduler takes before it gives a shard back, unless told
-        if address == LOCAL:
+        if address == "local":
             self._allowed = 0
             self._own = _own_cluster(self._dask, workers or 1)
         self._client = _connect(self._dask, self._own or address)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vizcore.atlas.plan import Wanted
     from vizcore.atlas.shard import Work
 
+LOCAL = "local"  # the scheduler of a Dask cluster of our own
 SHOWN = 5  # failures that are told one by one
 
 
@@ -67,6 +68,8 @@ def make(order: Order, setting: Setting) -> console.Result:
     from vizcore.spec import build
     from vizcore.zoo.card import default_size
 
+    if setting.workers is not None and setting.scheduler not in (None, LOCAL):
+        raise SpecError("The scheduler has its own workers.", "Leave out --workers, or use --scheduler local.")
     ranges = None if order.channels in (None, "all") else plan.parse_channels(str(order.channels))
     device = devices.choose(setting.device)
     store = open_store(setting.out)
@@ -130,10 +133,8 @@ def _engine(work: Work, setting: Setting, workers: int) -> Engine:
         from vizcore.atlas.local import Local
 
         return Local(work, workers)
-    from vizcore.atlas.cluster import LOCAL, Cluster
+    from vizcore.atlas.cluster import Cluster
 
-    if setting.workers is not None and setting.scheduler != LOCAL:
-        raise SpecError("The scheduler has its own workers.", "Leave out --workers, or use --scheduler local.")
     return Cluster(work, setting.scheduler, workers)
 
 

@@ -1,0 +1,41 @@
+"""The addresses of atlases: what is in one, and its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tornado.ioloop import IOLoop
+from tornado.web import HTTPError, authenticated
+
+from app import publish
+from app.atlases import ADDRESS, ID
+from app.guard import FOREVER, Guarded
+from vizcore.errors import VizcoreError
+
+
+class Atlas(Guarded):
+    """``/atlas/ID``: layers and filters, as JSON; ``/atlas/ID/ADDRESS.png`` and ``.webp`` (small): a picture."""
+
+    @authenticated
+    async def get(self, ident: str, address: str = "", form: str = "") -> None:
+        atlases = self.hub.atlases
+        work: Callable[[], Any] = partial(atlases.about, ident)
+        if address:
+            work = partial(atlases.tile if form == "png" else atlases.thumbnail, ident, address)
+        try:
+            answer = await IOLoop.current().run_in_executor(None, work)
+        except VizcoreError:
+            raise HTTPError(404, reason="Not in the atlas") from None
+        if address:
+            self.set_header("Content-Type", f"image/{form}")
+            self.set_header("Cache-Control", FOREVER)  # the address is of the content
+            self.finish(answer)
+        else:
+            self.set_header("Content-Type", "application/json")
+            self.set_header("Cache-Control", "no-store")
+            self.finish(publish.text(answer))
+
+
+PATTERN = rf"/atlas/({ID})(?:/({ADDRESS})\.(png|webp))?"
