@@ -162,7 +162,7 @@ def test_after_kills_the_atlas_is_that_of_an_uninterrupted_job(tmp_path: Path) -
 
 def test_ctrl_c_ends_the_job_and_keeps_what_is_finished(tmp_path: Path) -> None:
     job = subprocess.Popen(
-        [*command(tmp_path), "--steps", "200"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command(tmp_path), "--steps", "1000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert job.stderr is not None
     for line in job.stderr:
