@@ -114,3 +114,11 @@ def run(
 def tiles(out: Path) -> dict[str, bytes]:
     """The tiles of an atlas, by name."""
     return {path.name: path.read_bytes() for path in (out / "tiles").glob("*/*")}
+
+
+def uninterrupted(folder: Path, model: str = TINY, **values: Any) -> dict[str, bytes]:
+    """All tiles of conv1 and conv2, rendered here in two shards."""
+    work, _ = work_for(folder, model, **values)
+    for layer, count in (("conv1", 4), ("conv2", 6)):
+        render_shard(work, Shard(layer, tuple(range(count))))
+    return tiles(folder)
