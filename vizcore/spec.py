@@ -265,7 +265,7 @@ PRESETS: dict[str, dict[str, Value]] = {
         "parameterization": "maco", "rate": 0.25, "steps": 128, "jitter": 8, "scale": 0.0, "rotate": 0.0, "pad": 0,
         "decay": 0.0, "crops": 1, "crop_first": 100.0, "crop_last": 60.0, "noise": 0.03,
     },
-    "CPPN": {"parameterization": "cppn", "rate": 0.003, "steps": 128, "start": 0.5, "decay": 0.02},
+    "CPPN": {"parameterization": "cppn", "rate": 0.005, "steps": 128, "start": 1.0, "decay": 0.005},
 }  # fmt: skip
 """Values by which each preset differs from the defaults: Yosinski et al. 2015, table 1, for the four papers'."""
 
