@@ -29,7 +29,7 @@ PHOTOGRAPHS = sorted((SHARED / "images").glob("*.jpg"))
 
 
 def whole(side: int) -> dict[str, float]:
-    """Seconds of 4 octaves of 10 steps on a photograph, its frames kept as a page keeps them, and MiB at the peak."""
+    """Seconds of 4 octaves of 10 steps on a photograph, and MiB at the peak."""
     network = load(str(SQUEEZENET), "squeezenet1_0")
     spec = dream("squeezenet1_0", LAYER, source=keep_picture(PHOTOGRAPHS[3]), side=side)
     begin = time.perf_counter()
