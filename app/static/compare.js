@@ -45,6 +45,7 @@ export function setB() {
 export const choose = (what) => {
   b = { run: state.run?.id, channel: state.selected, step: null, channels: [], steps: [], title: "", ...b, ...what, drawn: false }
   if (what.run) b.steps = []
+  fetching++ // a picture that is on its way is not the one that is wanted now
   tell()
 }
 

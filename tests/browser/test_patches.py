@@ -133,7 +133,7 @@ def test_a_channel_ascends(visit: Open, folder: Path) -> None:
     here.until("s.patches.held?.channel === 2")
     here.page.get_by_test_id("patches-ascend").click()
     here.until("s.page === 'ascent' && s.selected === 2 && s.kept > 2 && location.search.includes('layer=block1')")
-    assert list(here.state()["tiles"]) == ["2"]
+    here.until("Object.keys(s.tiles).join() === '2'")
 
 
 def test_what_cannot_be_looked_through_is_told(visit: Open, tmp_path: Path, folder: Path) -> None:
