@@ -179,7 +179,7 @@ def with_sql(tmp_path: Path, *statements: str) -> Callable[[bytes], bytes]:
     "damage",
     [
         "nothing", "text", "cut", "zip", "manifest", "newer", "no runs", "too few", "evil id", "evil name", "sha",
-        "size", "deflated", "foreign", "short", "newer run", "trigger", "bad spec", "twice",
+        "size", "deflated", "foreign", "short", "forged ancestors", "newer run", "trigger", "bad spec", "twice",
     ],
 )  # fmt: skip
 def test_what_is_refused_leaves_the_library_as_it_was(
@@ -207,6 +207,9 @@ def test_what_is_refused_leaves_the_library_as_it_was(
         "deflated": lambda: _deflated(data),
         "foreign": lambda: repacked(data, other_content(lambda content: b"SQLite format 3\0" + b"\0" * 5000)),
         "short": lambda: repacked(data, other_content(lambda content: content[: len(content) * 2 // 3])),
+        "forged ancestors": lambda: repacked(
+            data, other_content(with_sql(tmp_path, "INSERT OR REPLACE INTO meta VALUES ('above', '[3]')"))
+        ),
         "newer run": lambda: repacked(data, other_content(with_sql(tmp_path, "PRAGMA user_version = 9"))),
         "trigger": lambda: repacked(data, other_content(with_sql(tmp_path, trigger))),
         "bad spec": lambda: repacked(

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from vizcore import lineage
 from vizcore.errors import ExportError, StorageError
 from vizcore.export import drafted
 from vizcore.history import RunReader, schema
@@ -283,6 +284,7 @@ def _check(path: Path) -> None:
         reader.steps()
         reader.knobs()
         reader.pins()
+        lineage.of(reader)
 
 
 def _publish(library: Library, drafts: dict[str, Path], published: list[Path]) -> list[Imported]:

@@ -289,14 +289,14 @@ class Library:
         unknown = bool(recipe.extra.get("fork")) and not recipe.above  # where it comes from
         runs = [info for info in self.list() if info.same == same and info.steps >= recipe.step]
         for info in sorted(runs, key=lambda info: info.id == named, reverse=True):
-            with self.open(info.id) as reader:
+            with contextlib.suppress(HistoryError), self.open(info.id) as reader:  # a damaged one is not it
                 above = lineage.of(reader)
                 if info.id != named if unknown or above is None else above != recipe.above:
                     continue
                 knobs = [turn for turn in reader.knobs() if turn[0] <= recipe.step]
                 weights = {str(reader.meta.get("weights_hash", "")), recipe.weights_hash}
-            if knobs == [turn for turn in recipe.knobs if turn[0] <= recipe.step] and len(weights - {""}) <= 1:
-                return info.id
+                if knobs == [turn for turn in recipe.knobs if turn[0] <= recipe.step] and len(weights - {""}) <= 1:
+                    return info.id
         return None
 
     # Deleting --------------------------------------------------------------------------------------------------
