@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import vizcore
-from vizcore.cli import console, dreaming, looking, mapping, training
+from vizcore.cli import console, dreaming, generating, looking, mapping, training
 from vizcore.cli.arguments import Arch, Json, Model
 from vizcore.cli.console import Result
 from vizcore.cli.flags import chosen, with_parameters
@@ -152,6 +152,9 @@ app.command()(looking.weights)
 app.command()(training.train)
 app.command()(training.evaluate)
 app.command()(training.inspect)
+app.command()(generating.train_generator)
+app.command()(generating.generate)
+app.command()(generating.score)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -1,0 +1,147 @@
+"""A generator is trained, cut off, taken up again, kept, read back, and refused where it does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.samples import striped
+from vizcore.errors import LayerError, ModelError, SpecError, TrainingError
+from vizcore.generate import files
+from vizcore.generate.generator import measure
+from vizcore.generate.training import Trainer, earlier, fitted, quality, recipe
+from vizcore.train.data.parts import Dataset, Part
+from vizcore.zoo.architectures import build
+from vizcore.zoo.card import Card
+from vizcore.zoo.load import Network
+
+OPTIONS = {"classes": 3, "channels": 3, "filters": [4, 8], "units": [12]}
+
+
+def network(size: int = 16) -> Network:
+    torch.manual_seed(0)
+    card = Card("small", "Small", "cnn", OPTIONS, 3, size, (0.5,) * 3, (0.25,) * 3, ("a", "b", "c"))
+    return Network(card, build("cnn", OPTIONS))
+
+
+def dataset(size: int = 16) -> Dataset:
+    pictures = [
+        torch.from_numpy(striped(label, size, seed)).permute(2, 0, 1) for seed in range(20) for label in range(3)
+    ]
+    part = Part(torch.stack(pictures), torch.arange(60) % 3)
+    return Dataset("stripes", ("a", "b", "c"), part, test=part)
+
+
+def layer_of_code(net: Network) -> str:
+    return next(name for name, part in net.module.named_modules() if isinstance(part, torch.nn.Linear))
+
+
+def trainer(out: Path, **values: object) -> Trainer:
+    net = network()
+    chosen = recipe({"steps": 6, "batch_size": 8, "hidden": 16, "width": 16, "denoisers": 0, **values})
+    return Trainer(net, layer_of_code(net), dataset(), out, chosen)
+
+
+def weights(one: Trainer) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in one.decoder.state_dict().values()])
+
+
+def test_it_learns_to_paint_what_it_encodes(tmp_path: Path) -> None:
+    one = trainer(tmp_path, steps=150, lr=0.01, denoisers=20)
+    first = quality(one.generator(), one.dataset.test)
+    one.decoder.train().requires_grad_(True)
+    losses = list(one.run(50))
+    assert [step.step for step in losses] == [50, 100, 150]
+    list(one.train_denoisers())
+    last = one.finish()
+    assert last["image_error"] < 0.5 * first["image_error"]
+    assert last["code_error"] < first["code_error"]
+    made = files.load(tmp_path)
+    assert made.denoiser is not None
+    assert made.image_denoiser is not None
+    assert quality(made, one.dataset.test)["image_error"] == pytest.approx(last["image_error"], rel=0.02)
+    card = json.loads((tmp_path / files.CARD).read_text())
+    assert card["image_error"] == last["image_error"]
+    assert "150 steps of 8 pictures" in card["recipe"]
+    assert not (tmp_path / "resume.pt").exists()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_cut_off_it_goes_on_as_if_it_had_not_been(tmp_path: Path, noise: float) -> None:
+    whole = trainer(tmp_path / "a", noise=noise)
+    list(whole.run())
+    half = trainer(tmp_path / "b", noise=noise)
+    steps = half.run(every=3)
+    next(steps)
+    half.keep()
+    assert files.load(tmp_path / "b").code_shape == (12,)  # what is there is whole at any time
+    again = trainer(tmp_path / "b", noise=noise)
+    assert again.step == 3
+    list(again.run())
+    assert torch.equal(weights(whole), weights(again))
+
+
+def test_a_folder_belongs_to_one_training(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    list(one.run())
+    one.keep()
+    with pytest.raises(TrainingError, match="its lr differs"):
+        trainer(tmp_path, lr=0.1)
+    (tmp_path / "resume.pt").write_bytes(b"half")
+    with pytest.raises(TrainingError, match="damaged"):
+        trainer(tmp_path)
+    (tmp_path / "resume.pt").unlink()
+    with pytest.raises(TrainingError, match="finished"):
+        trainer(tmp_path)
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    net = network()
+    code = layer_of_code(net)
+    grey = dataclasses.replace(dataset(), train=Part(dataset().any.images[:, :1], dataset().any.labels), test=None)
+    with pytest.raises(SpecError, match="takes colour pictures"):
+        Trainer(net, code, grey, tmp_path, recipe({}))
+    with pytest.raises(SpecError, match="for 16 px"):
+        Trainer(net, code, dataset(20), tmp_path, recipe({}))
+    with pytest.raises(LayerError, match="no layer"):
+        Trainer(net, "nowhere", dataset(), tmp_path, recipe({}))
+    with pytest.raises(SpecError, match="out of range"):
+        recipe({"lr": -1})
+    assert fitted(dataset(20), 16).size == 16
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_no_generator_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    list(one.run())
+    one.keep()
+    card = json.loads((tmp_path / files.CARD).read_text())
+    for key, value, words in (
+        ("code_shape", [13], "codes are"), ("decoder", {"hidden": 8, "width": 16}, "decoder does not fit"),
+        ("encoder", {}, "card cannot be used"), ("denoisers", ["denoiser"], "denoiser does not fit"),
+    ):  # fmt: skip
+        (tmp_path / files.CARD).write_text(json.dumps({**card, key: value}))
+        with pytest.raises(ModelError, match=words):
+            files.load(tmp_path)
+    with pytest.raises(ModelError, match="no generator in this folder"):
+        files.load(tmp_path / "nowhere")
+
+
+def test_statistics_are_of_each_unit() -> None:
+    codes = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    stats = measure(codes)
+    assert stats.mean.tolist() == [2, 3]
+    assert stats.lower.tolist() == [0, 0]
+    assert stats.upper.tolist() == [8, 9]
+    assert measure(codes - 2).lower.tolist() == [-6, -5]
+    assert stats.scale == 2
+
+
+def test_the_feature_layer_is_the_last_with_maps_before_the_code() -> None:
+    from vizcore.zoo.load import load
+
+    assert earlier(load("digits"), "relu3") == "pool"

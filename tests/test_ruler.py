@@ -1,0 +1,101 @@
+"""The ruler's columns against closed forms, and the command on a small network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import Run
+from vizcore.errors import SpecError
+from vizcore.ruler import REAL, Order, Ruler, diversity, radial_power
+from vizcore.zoo.card import Card
+from vizcore.zoo.load import Network
+
+SIZE = 16
+RNG = np.random.default_rng(0)
+
+
+def network() -> Network:
+    """Two channels: the mean of a picture, and that of its negative."""
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))
+        module[0].bias.copy_(torch.tensor([0.0, 1.0]))
+    return Network(Card("flat", "Flat", "none", {}, 1, SIZE, (0.0,), (1.0,), ("light", "dark")), module)
+
+
+def real() -> torch.Tensor:
+    light = torch.linspace(50, 150, 20).byte()
+    return light.view(-1, 1, 1, 1).expand(20, 1, SIZE, SIZE).contiguous()
+
+
+def test_a_brighter_picture_than_any_real_one_is_above_one() -> None:
+    ruler = Ruler(network(), Order("0", (0,), ("pixel",), seeds=2, steps=100), real())
+    found = {method: (pictures, lengths) for method, pictures, lengths in ruler.measure()}
+    (base,), (made,) = found[REAL][1], found["pixel"][1]
+    assert base.activation == pytest.approx(1)
+    assert base.nearest == pytest.approx(np.sqrt(SIZE * SIZE) * (150 - 144) / 255, rel=0.02)  # to the second brightest
+    pictures = found["pixel"][0]
+    assert pictures.shape == (2, SIZE, SIZE, 1)
+    assert made.activation == pytest.approx(pictures.mean() / 150, rel=1e-3)
+    assert made.activation > 1
+    assert made.transfer is None
+    x = pictures.astype(float) / 255
+    nearest = np.mean([np.linalg.norm(one - 150 / 255) for one in x])
+    assert made.nearest == pytest.approx(nearest, rel=0.02)
+    assert made.diversity == pytest.approx(np.sqrt(np.mean((x[0] - x[1]) ** 2)))
+
+
+def test_power_is_that_of_a_wave_and_of_nothing_else() -> None:
+    wave = 0.5 + 0.25 * np.cos(2 * np.pi * 3 * np.arange(SIZE) / SIZE)
+    picture = np.broadcast_to(wave, (SIZE, SIZE))[None, :, :, None]
+    power = radial_power((picture * 255).round().astype(np.uint8))[0]
+    assert power.shape == (SIZE // 2,)
+    assert int(power.argmax()) == 2  # ring 3
+    exact = (0.25 * SIZE * SIZE / 2) ** 2 * 2  # both signs of the frequency
+    count = int((np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIZE) * SIZE] * 2)).round() == 3).sum())
+    assert power[2] == pytest.approx(np.log(exact / count), abs=0.02)
+
+
+def test_diversity_is_of_pairs() -> None:
+    flat = np.stack([np.full((2, 2, 1), value, np.uint8) for value in (0, 51, 255)])
+    assert diversity(flat) == pytest.approx((0.2 + 1.0 + 0.8) / 3)
+    assert diversity(flat[:1]) is None
+
+
+@pytest.mark.parametrize(("methods", "words"), [(("best",), "no method"), (("ppgn",), "need a generator")])
+def test_what_cannot_be_measured_is_refused(methods: tuple[str, ...], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        Ruler(network(), Order("0", (0,), methods), real())
+    with pytest.raises(SpecError, match="real pictures are"):
+        Ruler(network(), Order("0", (0,), ("pixel",)), real()[:, :, :8])
+    with pytest.raises(SpecError, match="only judge classes"):
+        Ruler(network(), Order("0", (0,), ("pixel",)), real(), other=network())
+
+
+@pytest.fixture
+def digits_folder(tmp_path: Path) -> Path:
+    """Class folders of 28 px pictures."""
+    from PIL import Image
+
+    for label in "ab":
+        folder = tmp_path / "digits" / "test" / label
+        folder.mkdir(parents=True)
+        for number in range(12):
+            Image.fromarray(RNG.integers(0, 255, (28, 28), np.uint8)).save(folder / f"{number}.png")
+    return tmp_path / "digits"
+
+
+def test_the_command_writes_table_sheet_and_json(tmp_path: Path, run: Run, digits_folder: Path) -> None:
+    data = run("score", "digits", "--dataset", digits_folder, "--classes", "3,4", "--methods", "fourier,ppgn",
+               "--generator", "digits-generator", "--transfer", "digits", "--seeds", "2", "--steps", "10", "--out",
+               tmp_path / "out")  # fmt: skip
+    assert [row["method"] for row in data["table"]] == [REAL, "fourier", "ppgn"]
+    assert all(row["activation"] is not None and row["transferred"] is not None for row in data["table"])
+    assert (tmp_path / "out" / "sheet.png").is_file()
+    assert (tmp_path / "out" / "score.json").is_file()
+    error = run("score", "digits", "--dataset", digits_folder, "--methods", "ppgn", "--out", tmp_path / "o", code=2)
+    assert "need a generator" in error["error"]["message"]

@@ -1,0 +1,133 @@
+"""``vizcore score``: one ruler for pictures of the same units by several methods."""
+
+from __future__ import annotations
+
+import json as json_module
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+
+import vizcore
+from vizcore.cli import bars, console
+from vizcore.cli.render import memory_errors, open_network, writable
+from vizcore.errors import SpecError
+
+if TYPE_CHECKING:
+    from vizcore.ruler import Length
+
+FACTS, SHEET = "score.json", "sheet.png"
+COLUMNS = (
+    "activation", "held_out", "transfer", "transferred", "nearest", "spectrum", "diversity", "seconds",
+)  # fmt: skip
+TILE = 64  # px of a tile of the sheet, at least
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be compared, as it stands on the command line."""
+
+    model: str
+    arch: str | None
+    dataset: str
+    data: Path | None
+    classes: str
+    unit: str
+    methods: str
+    generator: str
+    transfer: str
+    seeds: int
+    steps: int
+    most: int
+    fit: str
+
+
+def score(order: Order, out: Path) -> console.Result:
+    """Carry out ``order``; what can be refused is refused before the first picture."""
+    import torch
+
+    from vizcore import ruler
+    from vizcore.cli.generate import named
+    from vizcore.engine import devices
+    from vizcore.generate.condition import FITS
+    from vizcore.generate.names import open_generator
+    from vizcore.train.data import open_dataset
+
+    if order.fit not in FITS:
+        raise SpecError(f"--fit cannot be {order.fit[:20]!r}.", f"Use one of {', '.join(FITS)}.")
+    devices.set_threads(False)
+    network = open_network(order.model, order.arch)
+    target = named(order.classes, order.unit, network)
+    if target.position is not None:
+        raise SpecError("The ruler measures whole channels.", "Leave out the position.")
+    generator = open_generator(order.generator, network) if order.generator else None
+    other = open_network(order.transfer, None) if order.transfer else None
+    known = [name for name in ruler.METHODS if generator is not None or name not in ruler.WALKS]
+    methods = tuple(text.strip() for text in order.methods.split(",")) if order.methods.strip() else tuple(known)
+    plan = ruler.Order(target.layer, target.numbers, methods, order.seeds, order.steps)
+    with bars.download(f"fetching {order.dataset}") as fetching, bars.counted("reading") as reading:
+        size = None if order.dataset in ("efl", "mnist", "svhn") else network.card.size
+        dataset = open_dataset(order.dataset, order.data, size, None, 0, reading, fetching)
+    real = (dataset.test or dataset.any).images
+    rows = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[: order.most]
+    measure = ruler.Ruler(network, plan, real[rows], generator, other, order.fit)
+    writable(out)
+    began = time.perf_counter()
+    lengths: list[Length] = []
+    tiles: list[np.ndarray] = []
+    captions: list[str] = []
+    with memory_errors(), bars.steps("methods", len(methods) + 1) as advance:
+        for number, (method, pictures, found) in enumerate(measure.measure(), 1):
+            lengths += found
+            shown = pictures if method == ruler.REAL else pictures[:: order.seeds]
+            tiles += list(shown)
+            captions += [f"{method} {unit}" for unit in target.numbers]
+            advance(number)
+    data = {
+        "model": order.model, "layer": target.layer, "units": list(target.numbers), "dataset": dataset.name,
+        "real": len(rows), "generator": order.generator, "transfer": order.transfer, "seeds": order.seeds,
+        "table": table(lengths), "units_table": [asdict(one) for one in lengths], "vizcore": vizcore.__version__,
+        "weights_hash": network.card.weights_hash, "seconds": round(time.perf_counter() - began, 2),
+    }  # fmt: skip
+    _save(out, data, tiles, captions, len(target.numbers))
+    return console.Result(data, _view(data))
+
+
+def table(lengths: list[Length]) -> list[dict[str, Any]]:
+    """A row for each method: mean, and deviation over units, of each column."""
+    rows = []
+    for method in dict.fromkeys(one.method for one in lengths):
+        row: dict[str, Any] = {"method": method}
+        for column in COLUMNS:
+            values = [getattr(one, column) for one in lengths if one.method == method]
+            present = [value for value in values if value is not None]
+            row[column] = float(np.mean(present)) if present else None
+            row[f"{column}_sd"] = float(np.std(present)) if present else None
+        rows.append(row)
+    return rows
+
+
+def _save(out: Path, data: dict[str, Any], tiles: list[np.ndarray], captions: list[str], columns: int) -> None:
+    from vizcore.export import contact_sheet, write_atomically
+    from vizcore.look import display, sheets
+
+    colour = [np.repeat(tile, 3, 2) if tile.shape[2] == 1 else tile for tile in tiles]
+    side = max(TILE, *(tile.shape[0] for tile in colour))
+    large = np.stack([sheets.square(display.enlarge(tile, side), side) for tile in colour])
+    facts = {key: data[key] for key in ("model", "layer", "units", "dataset", "generator")}
+    data["sheet"] = str(sheets.save(out / SHEET, contact_sheet(large, captions, columns), facts))
+    write_atomically(out / FACTS, (json_module.dumps(console.plain(data), indent=1) + "\n").encode())
+
+
+def _view(data: dict[str, Any]) -> RenderableType:
+    view = console.table("method", *COLUMNS, numbers=COLUMNS)
+    for row in data["table"]:
+        view.add_row(row["method"], *(console.cell(row[column]) for column in COLUMNS))
+    text = (
+        f"means over {len(data['units'])} units and {data['seeds']} seeds, against {data['real']} real pictures; "
+        f"sheet: {console.cell(data['sheet'])}"
+    )
+    return Group(view, "", text)
