@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,7 +133,7 @@ class Ruler:
     def _ascend(self, method: str) -> Pictures:
         """``[units, seeds, H, W, C]``."""
         order, card = self.order, self.network.card
-        values = {"steps": order.steps} if order.steps else {}
+        values: dict[str, Any] = {"steps": order.steps} if order.steps else {}
         objective = "channel" if order.layer else "class"
         found = []
         for seed in range(order.seeds):
@@ -198,7 +199,7 @@ class Ruler:
 
     def _activations(self) -> Tensor:
         """``[K, units]`` of the real pictures."""
-        parts = [part.float() / 255 for part in self._real.split(BATCH)]
+        parts = [part.float() / 255 for part in torch.split(self._real, BATCH)]
         return torch.stack([torch.cat([self._score(unit, part) for part in parts]) for unit in self.order.units], 1)
 
 

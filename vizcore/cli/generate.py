@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SHEET, FACTS = "sheet.png", "generate.json"
 MOST = 256  # rows of a batch
+SMALL = 64  # px of pictures that one thread paints
 TILE = 96  # px of a tile of the sheet, at least
 _UNIT = re.compile(r"(?P<layer>[^:@]+):(?P<list>[0-9,\s-]+)(?:@(?P<y>\d+),(?P<x>\d+))?", re.ASCII)
 
@@ -85,6 +86,8 @@ class Target:
 
 def generate(order: Order, out: Path) -> console.Result:
     """Carry out ``order``; what can be refused is refused before the first step."""
+    import torch
+
     from vizcore.engine import devices
     from vizcore.generate.condition import FITS, Eyes
     from vizcore.generate.generator import pixels_of
@@ -100,6 +103,8 @@ def generate(order: Order, out: Path) -> console.Result:
     generator = open_generator(order.generator, network)
     if name == "PPGN-x":
         generator = pixels_of(generator)
+    if max(generator.image_size) <= SMALL:
+        torch.set_num_threads(1)  # layers this small wait longer for the threads than they compute
     target = named(order.classes, order.unit, network)
     rows = [(number, chain) for number in target.numbers for chain in range(order.chains)]
     if len(rows) > MOST:

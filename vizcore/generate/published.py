@@ -91,7 +91,8 @@ class DeePSiM(Generator):
 
     def decode(self, code: Tensor) -> Tensor:
         bgr = (self.module(code) + self._mean.to(code)) / 255
-        return bgr[:, [2, 1, 0]].clamp(0, 1)
+        rgb: Tensor = bgr[:, [2, 1, 0]].clamp(0, 1)
+        return rgb
 
 
 def deepsim(net: str, path: Path, width: float = 1.0) -> DeePSiM:

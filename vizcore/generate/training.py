@@ -187,8 +187,10 @@ class Trainer:
 
     def generator(self, denoisers: bool = False) -> Autoencoder:
         """The generator as it is now."""
-        both = (self.denoiser, self.image_denoiser) if denoisers else (None, None)
-        return Autoencoder(self.name, self.network, self.layer, self.decoder, self.stats, *both, facts=self._told())
+        return Autoencoder(
+            self.name, self.network, self.layer, self.decoder, self.stats, self.denoiser if denoisers else None,
+            self.image_denoiser if denoisers else None, self._told(),
+        )  # fmt: skip
 
     def _one(self) -> tuple[float, float, float]:
         what, rng = self.recipe, self._rng(self.step, 0)
@@ -267,7 +269,7 @@ class Trainer:
         rng = self._rng(0, 1)
         rows = torch.randperm(len(self.train), generator=rng)[:MEASURED]
         with torch.no_grad():
-            codes = torch.cat([self._code(self.train.images[part].float() / 255) for part in rows.split(500)])
+            codes = torch.cat([self._code(self.train.images[part].float() / 255) for part in torch.split(rows, 500)])
         return measure(codes)
 
     def _fits(self) -> None:
@@ -363,7 +365,7 @@ def quality(generator: Autoencoder, part: Part, most: int = 2000) -> dict[str, f
     network = generator.encoder
     kept, error, far, long = 0, 0.0, 0.0, 0.0
     with torch.no_grad():
-        for x in pictures.split(250):
+        for x in torch.split(pictures, 250):
             code = generator.encode(x)
             made = generator.decode(code)
             before, after = (network.module(network.normalize(p)).argmax(1) for p in (x, made))
@@ -395,7 +397,10 @@ def fitted(dataset: Dataset, size: int) -> Dataset:
     def at(part: Part | None) -> Part | None:
         if part is None or part.images.shape[2] == size:
             return part
-        rows = [resized(x.float(), (size, size)).round().clamp(0, 255).to(torch.uint8) for x in part.images.split(500)]
+        rows = [
+            resized(x.float(), (size, size)).round().clamp(0, 255).to(torch.uint8)
+            for x in torch.split(part.images, 500)
+        ]
         return dataclasses.replace(part, images=torch.cat(rows))
 
     return dataclasses.replace(dataset, train=at(dataset.train), validate=at(dataset.validate), test=at(dataset.test))
