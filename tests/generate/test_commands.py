@@ -26,15 +26,16 @@ def digit(tmp_path: Path) -> Path:
 def test_chains_reach_their_classes_and_are_written(tmp_path: Path, run: Run) -> None:
     out = tmp_path / "out"
     data = run("generate", "digits", "--generator", "digits-generator", "--classes", "3,8", "--chains", "2",
-               "--above", "0.5", "--steps", "40", "--transfer", "digits", "--out", str(out))  # fmt: skip
+               "--above", "0.5", "--steps", "60", "--variant", "dgn-am",
+               "--transfer", "digits", "--out", str(out))  # fmt: skip
     assert [one["target"] for one in data["targets"]] == [3, 8]
     assert all(one["kept"] == one["transferred"] == 2 and one["diversity"] > 0 for one in data["targets"])
-    assert data["variant"] == "noiseless joint PPGN-h"
+    assert data["variant"] == "DGN-AM"
     assert json.loads((out / "generate.json").read_text())["samples"] == data["samples"]
     assert Image.open(out / "sheet.png").width > 4 * 96
     with Image.open(out / data["samples"][0]["file"]) as picture:
         assert picture.size == (28, 28)
-        assert json.loads(picture.info["vizcore-look"])["walk"]["steps"] == 40
+        assert json.loads(picture.info["vizcore-look"])["walk"]["steps"] == 60
 
 
 def test_units_and_every_variant_run(tmp_path: Path, run: Run) -> None:
