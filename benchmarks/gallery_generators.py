@@ -26,7 +26,8 @@ DIGITS, CHAINS, SIDE = tuple(range(10)), 2, 64
 HEAD = """## Generators: DGN-AM and PPGN
 
 Made by `python -m benchmarks.gallery_generators` and `python -m benchmarks.generate`, with `digits` and the bundled
-`digits-generator`."""
+`digits-generator`. A chain may end between two digits, as one of the sixes of PPGN does: its probability says so, and
+`--above` leaves it out."""
 
 
 def tiles(pictures: torch.Tensor) -> np.ndarray:
