@@ -16,14 +16,13 @@ from typing import Any
 from vizcore.atlas import head as heads
 from vizcore.atlas import manifest as manifests
 from vizcore.atlas import site
-from vizcore.atlas.manifest import Manifest
+from vizcore.atlas.manifest import ADDRESS, Manifest
 from vizcore.atlas.store import LAYERS, Folder, tile_name
 from vizcore.errors import ExportError, VizcoreError
 from vizcore.export import Recipe, read_recipe
 
 KEPT = 2000  # small pictures in memory, 3 KB each
 ID = r"[A-Za-z0-9_-]{1,64}"
-ADDRESS = r"[0-9a-f]{40}"
 
 
 class Atlases:
@@ -58,7 +57,7 @@ class Atlases:
                 if head is None:
                     continue
                 layers, stamp = self._read(path)
-            except VizcoreError:
+            except (VizcoreError, OSError):
                 continue
             folders[ident] = path
             name = head.model if "/" not in head.model else Path(head.model).name

@@ -10,8 +10,9 @@ from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, authenticated
 
 from app import publish
-from app.atlases import ADDRESS, ID
+from app.atlases import ID, Atlases
 from app.guard import FOREVER, Guarded
+from vizcore.atlas.manifest import ADDRESS
 from vizcore.errors import VizcoreError
 
 
@@ -21,7 +22,7 @@ class Atlas(Guarded):
     @authenticated
     async def get(self, ident: str, address: str = "", form: str = "") -> None:
         atlases = self.hub.atlases
-        work: Callable[[], Any] = partial(atlases.about, ident)
+        work: Callable[[], Any] = partial(_about, atlases, ident)
         if address:
             work = partial(atlases.tile if form == "png" else atlases.thumbnail, ident, address)
         try:
@@ -35,7 +36,12 @@ class Atlas(Guarded):
         else:
             self.set_header("Content-Type", "application/json")
             self.set_header("Cache-Control", "no-store")
-            self.finish(publish.text(answer))
+            self.finish(answer)
+
+
+def _about(atlases: Atlases, ident: str) -> str:
+    """Megabytes, perhaps: not for the event loop."""
+    return publish.text(atlases.about(ident))
 
 
 PATTERN = rf"/atlas/({ID})(?:/({ADDRESS})\.(png|webp))?"

@@ -151,6 +151,15 @@ def test_two_jobs_do_not_write_to_one_atlas(tmp_path: Path) -> None:
         assert not list(tmp_path.glob(".*.part"))  # what a killed job left half written
 
 
+def test_a_manifest_names_no_file_but_tiles() -> None:
+    one = manifest.Manifest("a", "conv", 0, 4, 1, 1, None, {0: {"tile": "0" * 40}, 1: {"error": {}, "tries": 3}})
+    assert manifest.parse(one.to_json()) == one
+    for tile in ("../../x", "0" * 39, 7, None, "0" * 40 + "\n"):
+        one.units[2] = {"tile": tile}
+        with pytest.raises(ExportError, match="damaged"):
+            manifest.parse(one.to_json())
+
+
 # The plan -----------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from vizcore.atlas.head import SCHEMA, Head
 from vizcore.atlas.store import LAYERS, Store, tile_name
 from vizcore.errors import ExportError
 
+ADDRESS = "[0-9a-f]{40}"
 Unit = dict[str, Any]
 """``tile``, ``start``, ``end`` (plain scores), ``status``, ``seconds`` of a channel; or ``error`` and ``tries``."""
 
@@ -70,6 +71,8 @@ def parse(data: bytes) -> Manifest:
         if values.pop("schema") > SCHEMA:
             raise ExportError("The atlas is from a newer vizcore.", "Update vizcore to open it.")
         units = {int(channel): dict(unit) for channel, unit in values.pop("units").items()}
+        if not all(re.fullmatch(ADDRESS, str(unit.get("tile", "0" * 40))) for unit in units.values()):
+            raise ValueError("no address of a tile")  # it becomes the name of a file
         return Manifest(**values, units=units)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ExportError("A manifest of the atlas is damaged.", "Run vizcore atlas again: it is made anew.") from error
