@@ -27,6 +27,7 @@ let loading = false
 let soon = null
 let sending = null
 let begun = 0 // dreams that were asked for
+let automatic = false // the picture that comes next was not chosen by anybody
 let open = false // an opened run is shown, which only a change of the form replaces
 
 export function start(send) {
@@ -35,7 +36,10 @@ export function start(send) {
   if (query.get("page") === "dreams") asked = query
   open = Boolean(asked.get("run"))
   source.listen(() => {
+    const mine = automatic
+    automatic = false
     showPicture()
+    if (mine && open) return // an example to begin with is no reason to leave the dream that was opened
     if (seen_ && byId("dreams-start").value === "picture") again()
   })
   byId("dreams-model").addEventListener("change", () => ask({ do: "network", model: byId("dreams-model").value }))
@@ -80,7 +84,8 @@ export function take(name, text) {
 export function seen(on) {
   seen_ = on
   if (!on) return sending?.abort()
-  if (!source.current()) void source.example(document.querySelector("[data-example]").dataset.example)
+  automatic = !source.current()
+  if (automatic) void source.example(document.querySelector("[data-example]").dataset.example)
   showPicture()
   if (network && !run && !open) again()
 }
