@@ -71,7 +71,7 @@ def make(
     json: Json = False,
     **parameters: Any,
 ) -> Result:
-    """Render every filter of the chosen layers; what is there already is not rendered again (the word make may go)."""
+    """Render every filter of the chosen layers; what is there already stays as it is (optional word: make)."""
     from vizcore.cli import atlas as work
 
     order = work.Order(model, layers, channels, preset, arch, chosen(knobs or [], parameters), exact)
