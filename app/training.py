@@ -119,7 +119,8 @@ class Trainer:
             self.version += 1
         process = subprocess.Popen(
             [sys.executable, "-m", "vizcore.train.live"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, encoding="utf-8", env=dict(os.environ),
+            stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
+            env={"GOMP_SPINCOUNT": "3000", **os.environ},  # as the engine's: threads that spin hold cores from all else
         )  # fmt: skip
         self._process = process
         first = {
