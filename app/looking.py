@@ -19,7 +19,7 @@ from vizcore.errors import LayerError, SpecError, VizcoreError
 
 MAX_PICTURE = 32 * 2**20  # bytes of a picture that is sent
 MAX_CHANNEL = 10**6
-QUESTIONS = ("maps", "strip", "project", "check", "column", "kernels", "carry", "keep")
+QUESTIONS = ("maps", "strip", "project", "check", "column", "kernels", "carry", "keep", "inspect")
 TOLD_EVERY = 0.25  # seconds between two lines of progress
 
 
@@ -96,6 +96,8 @@ class Look(Guarded):
             answer = engine.column(data, model, method, self._text("depth", 40), arch, self._number("share", 0.2))
         elif what == "kernels":
             answer = engine.kernels(model, layer, arch, first=self._count("first"), skip=self._count("skip"))
+        elif what == "inspect":
+            answer = engine.inspect(model, arch)
         elif what == "carry":
             answer = engine.carry(model, layer, self._count("channel"), arch, data=data)
         elif what == "check":

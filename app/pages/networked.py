@@ -109,10 +109,10 @@ class NetworkPage(Page):
         self._tell()
 
     def ascend(self, fields: Fields) -> None:
-        """Show what excites a filter: a run of it on the page Ascent."""
+        """Show what excites a filter, or the ``filters`` beside it: a run on the page Ascent."""
         model, layer, channel = words(fields, "model"), words(fields, "layer"), number(fields, "channel")
         if model and layer and channel is not None:
-            wanted = {"model": model, "layer": layer, "filters": str(channel)}
+            wanted = {"model": model, "layer": layer, "filters": words(fields, "filters") or str(channel)}
             self.session.show_run_of(Address(target=wanted, filter=channel))
 
     def _refused(self, error: BaseException) -> None:

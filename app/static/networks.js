@@ -1,6 +1,7 @@
 // The page Networks: a table with a row for each network and a column for each depth, filled field by field.
-// A field that is there stays as long as its network, method and picture do.
+// A field that is there stays as long as its network, method and picture do. A report on its filters may stand under a row.
 
+import * as design from "./design.js"
 import * as frame from "./frame.js"
 import * as notices from "./notices.js"
 import * as source from "./source.js"
@@ -30,6 +31,8 @@ export function start(send) {
   if (PANES.includes(asked.get("pane"))) wish.pane = asked.get("pane")
   if (/^[a-z-]{1,20}$/.test(asked.get("method") ?? "")) wish.method = asked.get("method")
   wish.models = [...new Set((asked.get("models") ?? "").split(",").filter(Boolean))].slice(0, MOST)
+  design.start(send, changed)
+  if (wish.models.includes(asked.get("report"))) design.open(asked.get("report"))
   byId("networks-pane").value = wish.pane
   byId("networks-pane").addEventListener("change", () => ((wish.pane = byId("networks-pane").value), frame.place(), draw()))
   byId("networks-method").addEventListener("change", () => ((wish.method = byId("networks-method").value), changed()))
@@ -66,9 +69,16 @@ export function take(name, text) {
 
 export function seen(on) {
   seen_ = on
+  void design.look(on)
   if (!on) return asking?.abort()
   showPicture()
   void fill()
+}
+
+/** A network, with the report on its filters, in the first row. */
+export function inspect(model) {
+  wish.models = [model, ...wish.models.filter((name) => name !== model)].slice(0, MOST)
+  design.open(model)
 }
 
 /** A picture that was dropped. */
@@ -81,14 +91,17 @@ export function bring(file) {
 // -- the table
 
 function changed() {
+  if (!methods.length) return // nothing is known yet
   fields = new Map([...fields].filter(([, field]) => wish.models.includes(field.key.model)))
   const method = methods.find((one) => one.name === wish.method) ?? ACTIVATIONS
   byId("networks-panes").hidden = wish.method === "activations"
   byId("networks-add").disabled = wish.models.length >= MOST
   write(byId("networks-help"), `${method.help}${method.paper ? ` (${method.paper})` : ""} ${HELP}`)
+  if (design.model() && !wish.models.includes(design.model())) return design.open("") // which comes back here
   if (seen_) frame.place()
   layOut()
   void fill()
+  void design.look(seen_)
 }
 
 const key = (model, depth) => `${model} ${depth}`
@@ -106,12 +119,16 @@ function layOut() {
       changed()
     })
     const away = element("button", { type: "button", class: "tool bare", "aria-label": `Remove ${plain(model)}`, title: "Remove this network", onclick: () => (wish.models.splice(index, 1), changed()) }, "✕")
-    const head = element("div", { class: "head", role: "rowheader" }, element("div", { class: "bar" }, select, wish.models.length > 1 ? away : null), element("ol", { class: "best", "data-best": model }))
+    const open = design.model() === model
+    const report = element("button", { type: "button", class: "tool", "aria-expanded": String(open), "data-testid": `networks-inspect-${index}`, title: "What can be seen to be wrong with its filters: dead, doubled, aliased …", onclick: () => design.open(open ? "" : model) }, "Inspect")
+    const head = element("div", { class: "head", role: "rowheader" }, element("div", { class: "bar" }, select, wish.models.length > 1 ? away : null), element("ol", { class: "best", "data-best": model }), report)
     const cells = Object.keys(DEPTHS).map((depth) => element("figure", { class: "cell", role: "cell", "data-at": key(model, depth), "data-testid": `networks-${depth}` }, element("canvas", { width: 64, height: 64, role: "img" }), element("figcaption")))
-    return element("div", { role: "row" }, head, ...cells)
+    const below = open ? element("div", { role: "cell", class: "beneath", "data-report": model }) : null
+    return element("div", { role: "row" }, head, ...cells, below)
   })
   table.replaceChildren(element("div", { role: "row" }, ...heads), ...rows)
   draw()
+  design.show()
 }
 
 const cell = (model, depth) => byId("networks-table").querySelector(`[data-at="${CSS.escape(key(model, depth))}"]`)
@@ -237,6 +254,7 @@ export function query() {
   if (!methods.length || !wish.models.length) return String(new URLSearchParams([...asked].filter(([name]) => name !== "page")))
   const parts = new URLSearchParams({ models: wish.models.join(","), method: wish.method })
   if (wish.pane !== "heat") parts.set("pane", wish.pane)
+  if (design.model()) parts.set("report", design.model())
   return String(parts)
 }
 
@@ -244,6 +262,6 @@ export const actions = { search: () => byId("networks-method").focus() }
 
 /** What is shown, for tests and the curious. */
 export const state = () => ({
-  models: wish.models, method: wish.method, pane: wish.pane, busy: Boolean(asking), source: source.current()?.name ?? null,
+  design: design.state(), models: wish.models, method: wish.method, pane: wish.pane, busy: Boolean(asking), source: source.current()?.name ?? null,
   fields: Object.fromEntries([...fields].filter(([, field]) => fresh(field, wanted(field.key.model, field.key.depth))).map(([at, { told, why }]) => [at, { layer: told?.layer, channel: told?.channel, unit: told?.unit, score: told?.score, why }])),
 })

@@ -2,11 +2,12 @@
 // Python tells four times a second (app/pages/training.py); pictures are fetched from training/ (app/trainings.py).
 
 import * as frame from "./frame.js"
+import * as networks from "./networks.js"
 import * as source from "./source.js"
 import { byId, element, number, write } from "./text.js"
 
 const FIELDS = ["filters", "units", "activation", "epochs", "lr", "batch_size", "optimizer", "seed", "augment"]
-const TITLES = { efl: "E, F and L (generated)", mnist: "MNIST", svhn: "SVHN", fer2013: "FER2013", cifar10: "CIFAR-10", "": "class folders …" }
+const TITLES = { efl: "letters E, F, L", mnist: "MNIST", svhn: "SVHN", fer2013: "FER2013", cifar10: "CIFAR-10", "": "class folders …" }
 const STATES = { none: "", starting: "starting", running: "training", paused: "paused", stopped: "stopped", failed: "failed", done: "done" }
 const ACTIVE = ["starting", "running", "paused"]
 
@@ -29,6 +30,10 @@ export function start(send) {
   byId("training-pause").addEventListener("click", () => ask({ do: run.state === "paused" ? "go" : "pause" }))
   byId("training-stop").addEventListener("click", () => ask({ do: "stop" }))
   byId("training-resume").addEventListener("click", () => ask({ do: "resume" }))
+  byId("training-inspect").addEventListener("click", () => {
+    networks.inspect(`own:${run.id}`)
+    frame.go("networks")
+  })
   byId("training-slider").addEventListener("input", () => {
     const index = Number(byId("training-slider").value)
     at = index >= run.filters.length - 1 ? null : index
@@ -143,6 +148,7 @@ function showCurves() {
   draw("training-loss", steps.map(([x, loss]) => [x, loss]), epochs.map((one) => [one.epoch * length, one.validation_loss]))
   draw("training-accuracy", steps.map(([x, , right]) => [x, right]), epochs.map((one) => [one.epoch * length, one.validation_accuracy]), [0, 1])
   write(byId("training-loss-now"), last ? `epoch ${last.epoch}: ${number(last.validation_loss ?? last.loss)}` : "")
+  byId("training-inspect").hidden = !last
   const right = last && (last.validation_accuracy ?? last.accuracy)
   write(byId("training-accuracy-now"), last ? `epoch ${last.epoch}: ${(100 * right).toFixed(1)} %` : "")
   progress()
@@ -164,6 +170,9 @@ function draw(id, batches, validation, span = null) {
   }
   svg.children[0].setAttribute("points", line(batches))
   svg.children[1].setAttribute("points", line(known))
+  const percent = span !== null
+  const texts = all.length ? { high: percent ? "100 %" : number(high), low: percent ? "0 %" : "0", end: `${right.toLocaleString("en")} batches` } : { high: "", low: "", end: "" }
+  for (const [name, text] of Object.entries(texts)) write(svg.parentElement.querySelector(`.${name}`), text)
 }
 
 // -- what it mistakes
@@ -185,7 +194,8 @@ function showResults() {
   })
   table.replaceChildren(...(rows.length ? [head, ...body] : []))
   write(byId("training-confused"), rows.length ? "rows: labels" : "")
-  write(byId("training-no-mistakes"), rows.length && !results.mistakes.length ? "None on the validation pictures." : "")
+  const hint = results.mistakes.length ? "A click shows on the page Image what in it misled the network." : "None on the validation pictures."
+  write(byId("training-no-mistakes"), rows.length ? hint : "After each epoch: what is taken for what, and the mistakes that the network is surest of.")
   byId("training-mistakes").replaceChildren(...results.mistakes.map((item) =>
     element("button", { type: "button", class: "mistake", "data-testid": "training-mistake", title: `${item.label}, taken for ${item.taken_for} (${Math.round(100 * item.probability)} %): see why on the page Image`, onclick: () => void see(item) },
       element("img", { src: `training/${results.id}/mistakes/${item.picture}.png`, alt: item.label }),

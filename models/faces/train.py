@@ -6,12 +6,13 @@ are those of ``vizcore train``, such as ``--fresh``, which replaces the weights 
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from vizcore.cli import main
 
-HERE = Path(__file__).parent
+HERE = Path(os.path.relpath(Path(__file__).parent))
 BOTH = [
     "train", "fer2013", "--title", "Faces", "--optimizer", "sgd", "--batch-size", "64", "--epochs", "5",
     "--smoothing", "0.1", "--augment", "flip,crop:3,zoom:0.1,rotate:10", "--half",

@@ -6,12 +6,13 @@ Two of two hidden units often die at once, and then no seed's training recovers:
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from vizcore.cli import main
 
-COMMAND = ["train", "efl", "--title", "Letters E, F and L", "--out", str(Path(__file__).parent), "--fresh"]
+COMMAND = ["train", "efl", "--title", "Letters E, F and L", "--out", os.path.relpath(Path(__file__).parent), "--fresh"]
 
 if __name__ == "__main__":
     sys.exit(main([*COMMAND, *sys.argv[1:]]))

@@ -147,6 +147,29 @@ class FakeLooking:
 
         return self._answer("kernels", act, model, layer, first, skip)
 
+    def inspect(self, model: str, arch: str | None = None) -> Job[Any]:
+        """Findings of four kinds in the first and last layers; the last is of a layer as a whole."""
+
+        def act() -> dict[str, Any]:
+            layers = self.describe(model).result()["layers"]
+            first, last = layers[0], layers[-1]
+            many = list(range(first["channels"]))
+            findings = [
+                {"kind": "dead filters", "layer": last["path"], "text": "2 of 10 filters are off.", "filters": [1, 4],
+                 "values": [], "pairs": []},
+                {"kind": "near-duplicates", "layer": first["path"], "text": "1 pairs of filters.", "filters": [2, 3],
+                 "values": [-0.97], "pairs": [[2, 3]]},
+                {"kind": "aliasing", "layer": first["path"], "text": "All filters.", "filters": many,
+                 "values": [0.3] * len(many), "pairs": []},
+                {"kind": "receptive field", "layer": last["path"], "text": "Sees 9 of 64 px.", "filters": [],
+                 "values": [], "pairs": []},
+            ]  # fmt: skip
+            kinds = ["dead filters", "near-duplicates", "aliasing", "spectral coverage", "receptive field"]
+            return {"kinds": kinds, "findings": findings, "channels": {one["path"]: one["channels"] for one in layers},
+                    "layers": 4, "filters": 1234, "pictures": 64, "seconds": 0.1}  # fmt: skip
+
+        return self._at_once("inspect", act, model)
+
     def carry(self, model: str, layer: str, channel: int, arch: str | None = None, data: bytes = b"") -> Job[Any]:
         def act() -> dict[str, Any]:
             if not layer or (layer == "block3" and not data):

@@ -343,6 +343,7 @@ def test_weights_and_columns_are_answered(running: Running) -> None:
     told = header("/look/kernels?model=digits&layer=conv2&first=5&skip=3")
     assert (told["first"], told["skip"], told["whole"]) == (5, 3, [32, 96, 3, 3])
     assert header("/look/carry?model=digits&layer=conv2&channel=2")["channel"] == 2
+    assert header("/look/inspect?model=digits")["findings"][0]["filters"] == [1, 4]
     told = header("/look/column?model=digits&method=deconv&depth=last", stream.getvalue())
     assert (told["layer"], sorted(told["panes"])) == ("conv2", ["focus", "heat", "original", "relevance"])
     for wrong in ("kernels?model=digits&layer=conv2&first=x", "carry?model=digits&layer=conv2&channel=-1"):

@@ -85,3 +85,30 @@ def test_networks_come_and_go_and_what_is_there_stays(visit: Open) -> None:
     bring(here, "broken.png", b"nothing")
     page.get_by_role("alert").filter(has_text="no PNG, JPEG or WebP").wait_for()
     here.until(f"s.networks.source === 'church' && {FULL}")
+
+
+def test_a_report_on_filters_leads_to_their_pictures(visit: Open) -> None:
+    here = visit()
+    page = here.page
+    page.goto(f"{here.address}?page=networks&models=imagenette-robust,digits&method=guided")
+    here.until(f"{FULL} && s.networks.design === null")
+    page.get_by_test_id("networks-inspect-1").click()
+    here.until("s.networks.design?.model === 'digits' && location.search.includes('report=digits')")
+    findings = page.get_by_test_id("networks-finding")
+    assert findings.count() == 4
+    assert "1,234 filters" in page.get_by_test_id("networks-design").inner_text()
+    assert "nothing found" in page.get_by_test_id("networks-design").inner_text()  # spectral coverage
+    findings.nth(0).get_by_test_id("networks-filter").nth(1).click()
+    here.until("s.page === 'ascent' && s.selected === 4 && location.search.includes('layer=conv2&filters=1,4&')")
+    for index, wanted in ((1, "conv1&filters=2-3"), (2, "conv1&filters=0-15"), (3, "conv2&filters=0-15")):
+        page.go_back()
+        here.until("s.page === 'networks' && s.networks.design?.model === 'digits'")
+        findings.nth(index).get_by_test_id("networks-finding-all").click()
+        here.until(f"s.page === 'ascent' && s.kept > 0 && location.search.includes('layer={wanted}&')")
+    page.go_back()
+    here.until("s.page === 'networks' && s.networks.design?.model === 'digits'")
+    page.get_by_role("button", name="Remove digits").click()
+    here.until("s.networks.models.length === 1 && s.networks.design === null")
+    assert page.get_by_test_id("networks-design").count() == 0
+    page.goto(f"{here.address}?page=networks&models=digits&report=digits")
+    here.until("s.networks.design?.findings === 4")

@@ -49,6 +49,10 @@ def test_letters_are_learnt_before_ones_eyes(visit: Open) -> None:
     here.until("Number(s.training.shown) === 0")
     oldest = page.get_by_test_id("training-filters-picture").get_attribute("src")
     assert fetched(here, newest) != fetched(here, oldest)
+    assert page.locator("#training-loss + .high").inner_text()
+    page.get_by_test_id("training-inspect").click()
+    here.until("s.page === 'networks' && s.networks.models[0]?.startsWith('own:')")
+    here.until("document.querySelector('[data-testid=networks-design]') && location.search.includes('report=own')")
 
 
 def press(here: Visit, name: str) -> None:

@@ -14,7 +14,7 @@ from vizcore.engine import Engine
 from vizcore.engine.answers import packed
 from vizcore.engine.turns import in_turns
 from vizcore.errors import LayerError, PictureError, SpecError
-from vizcore.look import compare, weights
+from vizcore.look import compare, report, weights
 from vizcore.look.activations import Looker, strip
 from vizcore.look.attribution import METHODS, attribute
 from vizcore.look.display import panes
@@ -186,3 +186,11 @@ def test_turns_alternate_and_end() -> None:
 
     with pytest.raises(LayerError):
         next(in_turns(wrong))
+
+
+def test_a_report_is_that_of_the_command(engine: Engine) -> None:
+    told = engine.inspect("letters").result(TIMEOUT)
+    found = report.inspect(load("letters"))
+    assert told["findings"] == [finding.to_dict() for finding in found.findings]
+    assert (told["layers"], told["filters"], told["pictures"]) == (2, 5, report.PICTURES)
+    assert told["channels"].keys() == {finding.layer for finding in found.findings}

@@ -180,6 +180,13 @@ def test_noise_falls_with_frequency_as_photographs_do() -> None:
     assert slope == pytest.approx(-2, abs=0.5)
 
 
+def test_a_report_rests_between_its_pieces() -> None:
+    rests: list[int] = []
+    net = filters(waves([0.0, 0.2, 0.3]), size=128)
+    report.inspect(net, torch.zeros(20, 1, 128, 128, dtype=torch.uint8), lambda: rests.append(1))
+    assert len(rests) == 3 + 2  # batches of 8, then two layers with weights
+
+
 def test_the_command_lists_findings(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     found = run("inspect", "imagenette-robust")
     assert (found["layers"], found["made_up"]) == (10, True)

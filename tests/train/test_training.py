@@ -252,6 +252,8 @@ def test_the_command_leaves_a_network_that_loads(run: Run, folder: Path, tmp_pat
     assert card.arch_options["filters"] == [4, 8]
     assert card.arch_options["alpha"] == 0.5
     assert card.facts["accuracy"] == 1.0
+    assert card.facts["command"].startswith(f"vizcore train {folder} --out {out} ")  # whoever called it
+    assert "--json" not in card.facts["command"]
     assert (out / "log.csv").read_text().count("\n") == 4
     assert load(str(out / "last" / "weights.safetensors")).card.facts["epochs"] == 3
     assert not (out / "resume.pt").exists()

@@ -20,7 +20,7 @@ from vizcore.zoo import architectures, download
 from vizcore.zoo.architectures import adapt, build, nearest, torchvision_card, torchvision_names
 from vizcore.zoo.card import bundled, to_dict
 from vizcore.zoo.load import Network, load, models
-from vizcore.zoo.nets import DigitsNet
+from vizcore.zoo.nets import DigitsNet, SmallResNet
 
 
 def refused(*args: Any, **options: Any) -> ModelError:
@@ -244,3 +244,18 @@ def test_cards_of_torchvision_are_those_of_its_transforms() -> None:
         with torch.device("meta"):
             module: nn.Module = build(name, quick=True)
         module.get_submodule(layer)
+
+
+def test_pooling_halves_what_a_stride_halves() -> None:
+    """The same weights and sides; but with pooling each filter is applied everywhere, and the highest stays."""
+    strided, pooled = SmallResNet(stem=(8, 3, 1)).eval(), SmallResNet(stem=(8, 3, 1), pool=True).eval()
+    pooled.load_state_dict(strided.state_dict())
+    x = torch.rand(1, 3, 32, 32)
+    for part in (1, 2, 3):
+        before = pooled.stem(x) if part == 1 else x
+        block = pooled.get_submodule(f"block{part}.down")
+        whole = block.bn(torch.nn.functional.conv2d(before, block.conv.weight, padding=1))
+        torch.testing.assert_close(block(before), whole.relu().unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)))
+        x = pooled.get_submodule(f"block{part}")(before)
+        assert x.shape[2] == 32 >> part
+    assert pooled(torch.rand(2, 3, 40, 56)).shape == (2, 10)

@@ -58,7 +58,9 @@ def run(args: list[str]) -> console.Result:
     from vizcore.cli.commands import app
 
     try:
-        result = typer.main.get_command(app)(args or ["--help"], prog_name="vizcore", standalone_mode=False)
+        result = typer.main.get_command(app)(
+            args or ["--help"], prog_name="vizcore", standalone_mode=False, obj=tuple(args)
+        )
     except typer.Abort:
         raise KeyboardInterrupt from None
     except Exception as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_module
 import shlex
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ class Setting:
     tensorboard: bool
     threads: int | None
     device: str
+    words: tuple[str, ...] = ()  # of the command line, for the card
 
 
 def ordered(
@@ -71,7 +71,7 @@ def train(what: Order, setting: Setting) -> console.Result:
     else:
         devices.set_threads(False)
     writable(setting.out)
-    runner = Runner(what, setting.out, device, setting.fresh, _command())
+    runner = Runner(what, setting.out, device, setting.fresh, _command(setting.words))
     board = _board(setting.out) if setting.tensorboard else None
     began = time.perf_counter()
     with memory_errors():
@@ -139,9 +139,8 @@ def _total(runner: Runner) -> int:
     return runner.training.steps * runner.order.recipe.epochs
 
 
-def _command() -> str:
-    words = ["vizcore", *(word for word in sys.argv[1:] if word not in ("--json", "--fresh"))]
-    return shlex.join(words) if len(words) > 1 else ""
+def _command(words: tuple[str, ...]) -> str:
+    return shlex.join(["vizcore", *(word for word in words if word not in ("--json", "--fresh"))]) if words else ""
 
 
 def _board(folder: Path) -> Any:

@@ -28,6 +28,7 @@ Grey = Annotated[
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[str, typer.Argument(help=DATASET_HELP, show_default=False)],
     out: Annotated[
         Path,
@@ -111,7 +112,7 @@ def train(
         "title": title,
     }  # fmt: skip
     what = job.ordered(dataset, values, given, option or [], parameters)
-    return job.train(what, job.Setting(out, fresh, tensorboard, threads, device))
+    return job.train(what, job.Setting(out, fresh, tensorboard, threads, device, context.obj or ()))
 
 
 train = with_parameters(train, PARAMS)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vizcore.layers import find_layer
-from vizcore.look import compare, display, sanity, weights
+from vizcore.layers import find_layer, list_in_order
+from vizcore.look import compare, display, report, sanity, weights
 from vizcore.look.activations import classes_of
 from vizcore.look.attribution import Attribution, attribute
 from vizcore.look.pictures import Picture
@@ -144,6 +144,19 @@ def kernels(network: Network, layer: str, first: int, skip: int) -> dict[str, An
         "skip": skip, "top": finite(max(float(values.max()), -float(values.min()))), "norms": finite(norms),
         "alike": [list(pair) for pair in pairs[:PAIRS]], "pairs": len(pairs),
         "block": [down, across],
+    }  # fmt: skip
+
+
+def inspected(network: Network, pause: Pause) -> dict[str, Any]:
+    """What is wrong with a network's filters, looked at with made-up pictures."""
+    began = time.perf_counter()
+    found = report.inspect(network, pause=pause)
+    named = {finding.layer for finding in found.findings}
+    return {
+        "kinds": list(report.KINDS), "findings": [finding.to_dict() for finding in found.findings],
+        "channels": {layer.path: layer.channels for layer in list_in_order(network) if layer.path in named},
+        "layers": found.layers, "filters": found.filters, "pictures": found.pictures,
+        "seconds": time.perf_counter() - began,
     }  # fmt: skip
 
 

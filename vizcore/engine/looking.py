@@ -65,7 +65,7 @@ class Looking:
         return {
             "methods": self._methods, "maps": self._maps, "strip": self._strip, "project": self._project,
             "check": self._check, "column": self._column, "kernels": self._kernels, "carry": self._carry,
-            "keep": self._keep,
+            "keep": self._keep, "inspect": self._inspect,
         }  # fmt: skip
 
     def _keep(self, number: int, data: bytes) -> dict[str, Any]:
@@ -136,6 +136,12 @@ class Looking:
 
     def _kernels(self, number: int, model: str, arch: str | None, layer: str, first: int, skip: int) -> Any:
         return self._with_network(number, model, arch, lambda network: answers.kernels(network, layer, first, skip))
+
+    def _inspect(self, number: int, model: str, arch: str | None) -> Any:
+        def then(network: Network) -> object:
+            return self._turns(number, lambda pause: answers.inspected(network, pause))
+
+        return self._with_network(number, model, arch, then)
 
     def _carry(self, number: int, model: str, arch: str | None, layer: str, channel: int, data: bytes) -> Any:
         def then(network: Network, picture: Picture | None = None) -> object:

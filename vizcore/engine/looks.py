@@ -126,6 +126,19 @@ class Looks:
         """
         return self._send("kernels", model=model, arch=arch, layer=layer, first=first, skip=skip)
 
+    def inspect(self, model: str, arch: str | None = None) -> Job[dict[str, Any]]:
+        """What can be seen to be wrong with a network's filters; the runs have their turns meanwhile.
+
+        Returns:
+            kinds (of all findings that there are), findings [{kind, layer, text, filters, values, pairs}] (see
+            :class:`vizcore.look.report.Finding`), channels {layer: how many, of the layers in findings}, layers and
+            filters (how many have weights), pictures (made-up ones that it was looked at with), seconds.
+
+        Raises:
+            ModelError: no such network.
+        """
+        return self._job("inspect", model=model, arch=arch)
+
     def carry(
         self, model: str, layer: str, channel: int, arch: str | None = None, data: bytes = b""
     ) -> Job[dict[str, Any]]:

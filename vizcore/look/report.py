@@ -6,7 +6,7 @@ kernels and stride smaller.  Each finding here names the filters that show it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ BANDS = {"low": (0.0, 0.125), "middle": (0.125, 0.25), "high": (0.25, 0.71)}  # 
 COVERED = 0.1  # of all filters should have their peak in each band
 _MOST = 2048  # filters of a layer that are compared in pairs
 _GRID = 32  # positions of the spectrum along an axis
+_BATCH, _LARGE = (32, 8), 96  # pictures that go through at once, and how many above this many px a side
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,20 @@ class Report:
     made_up: bool
 
 
-def inspect(network: Network, images: torch.Tensor | None = None) -> Report:
+def inspect(network: Network, images: torch.Tensor | None = None, pause: Callable[[], None] = lambda: None) -> Report:
     """Look for what is wrong with the filters of a network.
 
     Args:
         images: real pictures uint8 ``[N, C, H, W]``, to find filters that answer to none; noise with the spectrum
             of photographs if not given, with which a filter may look dead that is only choosy.
+        pause: called between pieces of the work, for who has something else to do meanwhile.
     """
     layers = list_in_order(network)
     made_up = images is None
     shown = noise(network) if images is None else images
     findings = [
-        *_dead(network, layers, shown, made_up),
-        *_duplicates(network, layers),
+        *_dead(network, layers, shown, made_up, pause),
+        *_duplicates(network, layers, pause),
         *_aliasing(network),
         *_coverage(network),
         *_fields(network, layers),
@@ -117,7 +119,9 @@ def _weighted(network: Network, layer: Layer) -> bool:
     return isinstance(network.module.get_submodule(layer.path), (nn.Conv2d, nn.Linear))
 
 
-def _dead(network: Network, layers: list[Layer], images: torch.Tensor, made_up: bool) -> Iterator[Finding]:
+def _dead(
+    network: Network, layers: list[Layer], images: torch.Tensor, made_up: bool, pause: Callable[[], None]
+) -> Iterator[Finding]:
     """Filters without weights, and rectified ones that are off for all pictures."""
     for layer in layers:
         if _weighted(network, layer):
@@ -132,9 +136,11 @@ def _dead(network: Network, layers: list[Layer], images: torch.Tensor, made_up: 
         return
     highest: dict[str, torch.Tensor] = {}
     cut = Cut(network.module, [layer.path for layer in rectified])
-    with torch.no_grad():
-        for first in range(0, len(images), 32):
-            x = network.normalize(images[first : first + 32].to(device(network)).float() / 255)
+    size = _BATCH[images.shape[-1] > _LARGE]
+    for first in range(0, len(images), size):
+        pause()
+        with torch.no_grad():
+            x = network.normalize(images[first : first + size].to(device(network)).float() / 255)
             for path, found in cut(x).items():
                 top = found.flatten(2).amax(2).amax(0) if found.dim() > 2 else found.amax(0)
                 highest[path] = torch.maximum(highest.get(path, top), top)
@@ -146,10 +152,11 @@ def _dead(network: Network, layers: list[Layer], images: torch.Tensor, made_up: 
             yield Finding("dead filters", layer.path, text, tuple(off))
 
 
-def _duplicates(network: Network, layers: list[Layer]) -> Iterator[Finding]:
+def _duplicates(network: Network, layers: list[Layer], pause: Callable[[], None]) -> Iterator[Finding]:
     for layer in layers:
         if not _weighted(network, layer) or not 2 <= layer.channels <= _MOST:
             continue
+        pause()
         values = weights.kernels(network, layer.path)
         if values[0].size < 4:
             continue  # vectors so short point alike by chance

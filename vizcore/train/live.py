@@ -48,7 +48,8 @@ MOST = 12  # filters
 SIZE = 96  # px at most
 JUDGED = 2000  # validation pictures that the confusion matrix is made of
 KEPT = 24  # mistakes whose pictures are kept
-TILE = 160  # px of a filter's picture on the sheet
+ACROSS = 4  # pictures in a row of the sheet
+WIDE, TILE = 640, 320  # px of such a row, and of a picture at most: few are shown larger, as a page would
 BATCH = 250  # pictures that are judged at once
 EVERY = 0.1  # seconds between two events of steps
 SHARE = 0.3  # of the time may go into pictures of filters; else they wait
@@ -153,8 +154,10 @@ class Live:
                 images = frame.images if frame.images is not None else images
         if images is None:
             return
-        images = np.stack([display.enlarge(np.repeat(image, 3 // image.shape[2], 2), TILE, True) for image in images])
-        sheet = contact_sheet(images, [str(channel) for channel in self._channels], min(len(images), 4))
+        across = min(len(images), ACROSS)
+        side = min(TILE, WIDE // across)
+        images = np.stack([display.enlarge(np.repeat(image, 3 // image.shape[2], 2), side, True) for image in images])
+        sheet = contact_sheet(images, [str(channel) for channel in self._channels], across)
         write_atomically(self._pictures() / f"{self._count}.png", png_bytes(sheet))
         self._grown_at = time.perf_counter()
         self._took = self._grown_at - began

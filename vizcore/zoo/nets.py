@@ -44,14 +44,15 @@ class DigitsNet(nn.Module):
         return logits
 
 
-def _conv(cin: int, cout: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False),
-            bn=nn.BatchNorm2d(cout),
-            relu=nn.ReLU(),
-        )
+def _conv(cin: int, cout: int, kernel: int = 3, stride: int = 1, pool: int = 1) -> nn.Sequential:
+    parts: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False),
+        bn=nn.BatchNorm2d(cout),
     )
+    if pool > 1:
+        parts["pool"] = nn.MaxPool2d(pool)
+    parts["relu"] = nn.ReLU()
+    return nn.Sequential(parts)
 
 
 class Residual(nn.Module):
@@ -67,7 +68,7 @@ class Residual(nn.Module):
 
 
 class SmallResNet(nn.Module):
-    """A stem and three blocks, each a strided convolution followed by a residual.
+    """A stem and three blocks, each a convolution that halves the sides, followed by a residual.
 
     Input ``[N, channels, H, W]``, output ``[N, classes]`` logits.  At 64 px with the strided stem the
     blocks have 16, 8 and 4 positions a side.
@@ -76,6 +77,8 @@ class SmallResNet(nn.Module):
         stem: width, kernel and stride of the first convolution.
         widths: channels of the three blocks.
         depths: convolutions inside the residual of each block.
+        pool: whether sides are halved by max pooling instead of a stride: four times the work for that convolution,
+            but none of the aliasing.
     """
 
     block1: nn.Sequential
@@ -89,12 +92,16 @@ class SmallResNet(nn.Module):
         widths: tuple[int, int, int] = (64, 128, 256),
         depths: tuple[int, int, int] = (2, 2, 1),
         channels: int = 3,
+        pool: bool = False,
     ) -> None:
         super().__init__()
+        stride, pooled = (1, 2) if pool else (2, 1)
         self.stem = _conv(channels, *stem)
         before = stem[0]
         for index, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
-            block = nn.Sequential(OrderedDict(down=_conv(before, width, 3, 2), residual=Residual(width, depth)))
+            block = nn.Sequential(
+                OrderedDict(down=_conv(before, width, 3, stride, pooled), residual=Residual(width, depth))
+            )
             setattr(self, f"block{index}", block)
             before = width
         self.pool = nn.AdaptiveAvgPool2d(1)
