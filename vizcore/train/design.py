@@ -24,7 +24,7 @@ class Design:
 
     Args:
         arch: one of :data:`ARCHITECTURES` or a name of torchvision's; ignored with a network to start from.
-        options: keyword arguments of the architecture.
+        options: keyword arguments of the architecture; with a network to start from, those in which it is to differ.
         tune: with a network to start from: ``"all"`` weights change, those of the new ``"head"``, or those from the
             layer of this name on.
     """
@@ -51,7 +51,9 @@ def make(design: Design, dataset: Dataset, name: str, seed: int, start: Network 
         SpecError: the pictures do not fit, or there is no layer of the name in ``tune``.
     """
     arch = start.card.arch if start is not None else design.arch
-    options = dict(start.card.arch_options if start is not None else fitting(arch, design.options, dataset))
+    options = fitting(arch, design.options, dataset) if start is None or design.options else {}
+    if start is not None:
+        options = {**start.card.arch_options, **options}
     own = arch in ARCHITECTURES
     if own:
         options["classes"] = len(dataset.classes)
