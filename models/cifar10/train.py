@@ -14,8 +14,8 @@ from vizcore.cli import main
 
 COMMAND = [
     "train", "cifar10", "--title", "CIFAR-10", "--arch", "small-resnet", "--option", "stem=[32,3,1]",
-    "--option", "depths=[1,1,1]", "--option", "pool=true", "--optimizer", "sgd", "--lr", "0.4", "--batch-size", "256",
-    "--epochs", "10", "--average", "0.99", "--validate", "0.02", "--augment", "flip,crop:2", "--half",
+    "--optimizer", "sgd", "--lr", "0.4", "--batch-size", "256", "--epochs", "14", "--average", "0.99",
+    "--validate", "0.02", "--augment", "flip,crop:4,cutout:8", "--half",
     "--out", os.path.relpath(Path(__file__).parent),
 ]  # fmt: skip
 

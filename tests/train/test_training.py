@@ -278,7 +278,9 @@ def test_a_head_is_tuned_and_the_rest_stays(run: Run, folder: Path, tmp_path: Pa
     assert state["fc.weight"].shape == (2, 256)
     assert all(torch.equal(value, before[key]) for key, value in state.items() if not key.startswith("fc."))
     assert load(str(tmp_path / "n" / "weights.safetensors")).card.mean == load("imagenette-robust").card.mean
-    run("train", folder, "--out", tmp_path / "t", "--start", "imagenette-robust", "--tune", "block3", "--epochs", 1)
+    begin = ("--start", "imagenette-robust", "--tune", "block3", "--option", "pool=true", "--epochs", 1)
+    run("train", folder, "--out", tmp_path / "t", *begin)
+    assert isinstance(load(str(tmp_path / "t" / "weights.safetensors")).module.block1.down.pool, nn.MaxPool2d)
     state = load_file(tmp_path / "t" / "weights.safetensors")
     same = {key.split(".")[0] for key, value in state.items() if torch.equal(value, before.get(key, torch.zeros(0)))}
     assert {"stem", "block1", "block2"} <= same
