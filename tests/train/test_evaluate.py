@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tests.conftest import Run
 from tests.train import samples
 from vizcore.cli import main
 from vizcore.errors import ModelError
@@ -21,21 +20,6 @@ from vizcore.train import charts, evaluate
 from vizcore.train.data.parts import Part
 from vizcore.zoo.card import Card
 from vizcore.zoo.load import Network, load
-
-Run = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("VIZCORE_THREADS", "1")
-
-    def call(*args: object, code: int = 0) -> dict[str, Any]:
-        capsys.readouterr()
-        assert main([*map(str, args), "--json"]) == code, capsys.readouterr()
-        found: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return found
-
-    return call
 
 
 def network(weight: list[list[float]], std: float = 1 / 255) -> Network:

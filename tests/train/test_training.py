@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from app.target import check_model
+from tests.conftest import Run
 from tests.train import samples
-from vizcore.cli import main
 from vizcore.engine.networks import Networks
 from vizcore.errors import EngineError, ModelError, SpecError, TrainingError
 from vizcore.train import augment, changes
@@ -32,21 +31,6 @@ from vizcore.train.recipe import Recipe
 from vizcore.zoo.card import trained
 from vizcore.zoo.load import load
 from vizcore.zoo.plain import Cnn, Mlp
-
-Run = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("VIZCORE_THREADS", "1")
-
-    def call(*args: object, code: int = 0) -> dict[str, Any]:
-        capsys.readouterr()
-        assert main([*map(str, args), "--json"]) == code, capsys.readouterr()
-        found: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return found
-
-    return call
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from vizcore.errors import ExportError, SpecError
 from vizcore.spec import RunSpec
 
 if TYPE_CHECKING:
-    from vizcore.history import RunWriter
     from vizcore.runs import Library
     from vizcore.zoo.load import Network
 
@@ -105,7 +104,9 @@ def dream(wish: Wish, way: Way) -> console.Result:
         facts = {**devices.environment(device, way.exact), "precision": ascent.precision}
         library = stack.enter_context(_library(way.keep or not spec.zoom_frames))
         recorded = way.keep or bool(spec.zoom_frames)
-        run, writer = stack.enter_context(_recording(library, spec, network, facts)) if recorded else (None, None)
+        run, writer = (
+            stack.enter_context(render.recording(spec, network, facts, library=library)) if recorded else (None, None)
+        )
         result = render.ascend_all(ascent, writer)
         files = [_save_picture(way.out, spec, result, network, facts)]
         if spec.zoom_frames and run is not None:
@@ -130,20 +131,6 @@ def _library(kept: bool) -> Iterator[Library]:
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Library(folder)
-
-
-@contextlib.contextmanager
-def _recording(
-    library: Library, spec: RunSpec, network: Network, facts: dict[str, Any]
-) -> Iterator[tuple[str, RunWriter]]:
-    run, writer = library.create(spec, environment=facts, weights_hash=network.card.weights_hash)
-    try:
-        yield run, writer
-    except BaseException as error:
-        writer.set_state("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-        raise
-    finally:
-        writer.close()
 
 
 def _save_picture(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vizcore.ascent import Ascent, Frame
     from vizcore.history import RunWriter
     from vizcore.replay import Branch
+    from vizcore.runs import Library
     from vizcore.zoo.load import Network
 
 FIRST = 16  # filters if none are named
@@ -189,12 +190,15 @@ def memory_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def recording(
-    spec: RunSpec, network: Network, facts: dict[str, Any], root: Branch | None = None
+    spec: RunSpec, network: Network, facts: dict[str, Any], root: Branch | None = None, library: Library | None = None
 ) -> Iterator[tuple[str, RunWriter]]:
-    """A new run in the library, or a fork: its id and writer; however this ends, the file is closed and says how."""
-    from vizcore.runs import Library
+    """A new run in a library (the user's if not given), or a fork: its id and writer.
 
-    run, writer = Library().create(
+    However this ends, the file is closed and says how.
+    """
+    from vizcore import runs
+
+    run, writer = (library or runs.Library()).create(
         spec, environment=facts, weights_hash=network.card.weights_hash, parent=root.parent if root else None,
         shared=root.shared if root else None, facts=root.facts if root else None,
     )  # fmt: skip
