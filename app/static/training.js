@@ -169,10 +169,10 @@ function draw(id, batches, validation, span = null) {
     }
   }
   svg.children[0].setAttribute("points", line(batches))
-  svg.children[1].setAttribute("points", line(known))
+  svg.children[1].setAttribute("points", line(known.length === 1 ? [known[0], known[0]] : known)) // one alone is a dot
   const percent = span !== null
-  const texts = all.length ? { high: percent ? "100 %" : number(high), low: percent ? "0 %" : "0", end: `${right.toLocaleString("en")} batches` } : { high: "", low: "", end: "" }
-  for (const [name, text] of Object.entries(texts)) write(svg.parentElement.querySelector(`.${name}`), text)
+  const texts = all.length ? { high: percent ? "100 %" : number(high), low: percent ? "0 %" : "0", end: ` over ${right.toLocaleString("en")} batches` } : { high: "", low: "", end: "" }
+  for (const [name, text] of Object.entries(texts)) write(svg.closest("figure").querySelector(`.${name}`), text)
 }
 
 // -- what it mistakes

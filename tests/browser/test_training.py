@@ -49,7 +49,7 @@ def test_letters_are_learnt_before_ones_eyes(visit: Open) -> None:
     here.until("Number(s.training.shown) === 0")
     oldest = page.get_by_test_id("training-filters-picture").get_attribute("src")
     assert fetched(here, newest) != fetched(here, oldest)
-    assert page.locator("#training-loss + .high").inner_text()
+    assert page.locator(".plot:has(#training-loss) .high").inner_text()
     page.get_by_test_id("training-inspect").click()
     here.until("s.page === 'networks' && s.networks.models[0]?.startsWith('own:')")
     here.until("document.querySelector('[data-testid=networks-design]') && location.search.includes('report=own')")
@@ -79,12 +79,22 @@ def test_a_mistake_is_one_click_from_the_page_image(visit: Open, tmp_path_factor
     here.until("s.training.mistakes > 0", 120)
     press(here, "training-stop")
     here.until("['stopped', 'done', 'failed'].includes(s.training.state)", 60)
+    assert beside(here, "training")
     page.get_by_test_id("training-mistake").first.click()
     here.until("s.page === 'image'")
+    assert beside(here, "image")
     name = page.get_by_test_id("image-picture").evaluate("(node) => node.src")
     assert name.startswith("blob:")
     page.goto(here.address + "?page=training")  # another visit sees the same training
     here.until("s.training.mistakes > 0")
+
+
+def beside(here: Visit, name: str) -> bool:
+    """Whether the columns of a page stand side by side, none over another, and fill the window."""
+    columns = here.page.locator(f"#page-{name} .looking > section")
+    boxes = [columns.nth(i).bounding_box() for i in range(columns.count())]
+    edges = [edge for box in boxes for edge in (box["x"], box["x"] + box["width"])]
+    return len(boxes) == 3 and edges == sorted(edges) and edges[0] < 20 and edges[-1] > 1240
 
 
 @pytest.mark.parametrize("path", ["20200101-000000-abcdef/filters/0.png", "../filters/0.png", "x/mistakes/1.png"])
