@@ -1,16 +1,18 @@
-"""``python -m benchmarks.gallery``: the pictures of docs/gallery.md, by every method of looking."""
+"""``python -m benchmarks.gallery [PART …]``: docs/gallery.md, the pictures of every method of looking, part by part.
+
+A part is named by its key (``attribution-gradcam``) or by how several begin (``attribution``).
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
+from functools import cache, partial
 
 import numpy as np
 import torch
-from PIL import Image
 
-from benchmarks.gallery_dreams import MARK
+from benchmarks.pages import DOCS, Made, Make, rebuild
 from benchmarks.render import SHARED
 from benchmarks.step import SQUEEZENET
 from vizcore.export import contact_sheet
@@ -25,141 +27,162 @@ from vizcore.look.tally import Tally
 from vizcore.look.units import Unit
 from vizcore.zoo.load import Network, load
 
-PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
-FOLDER = PAGE.with_suffix("")
+PAGE = DOCS / "gallery.md"
 DOG, JAGUAR, BOAT, HAT = (f"ILSVRC2012_val_000{n}.jpg" for n in ("08338", "00610", "16655", "29739"))
 LAYER = "features.7"
 HEAD = """# Gallery
 
 What `vizcore look`, `top` and `weights` show, with SqueezeNet 1.0 trained on ImageNet.
-Made by `python -m benchmarks.gallery`; do not edit.
+Made by `python -m benchmarks.gallery`, or a part of it by its name; do not edit.
 The photographs are of the ILSVRC-2012 validation set (the examples of the Deep Visualization Toolbox).
+Other pages: [dreams, inversion, MACO and CPPN](gallery-dreams.md), [generators](gallery-generators.md).
 """
 
 
-def photograph(name: str) -> Picture:
+@cache
+def network() -> Network:
+    """The shared SqueezeNet."""
+    return load(str(SQUEEZENET), "squeezenet1_0")
+
+
+@cache
+def photograph(name: str = DOG) -> Picture:
     """One of the shared photographs."""
     return read(SHARED / "images" / name)
 
 
-def parts(network: Network) -> Iterator[tuple[str, str, Picture | str]]:
-    """Title, text, and a picture or a table."""
-    dog = photograph(DOG)
-    top = compare.strongest(network, dog, "")
-    name, share = classes_of(network, dog)[0]
-    yield from maps(network, dog)
-    for key, method in METHODS.items():
-        unit = Unit("classifier.1", top.channel) if key == "deconv" else top  # spread over all positions, it dies here
-        found = attribute(network, dog, unit, key)
-        facts = "; ".join(f"{fact.replace('_', ' ')} {value:.3g}" for fact, value in found.facts.items()
-                          if isinstance(value, float) and fact != "seed")  # fmt: skip
-        caught = f" {found.intercepted} rectifiers were caught." if found.intercepted is not None else ""
-        where = ", from the strongest position of its map" if unit.layer else ""
-        text = (
-            f"{method.help} {method.paper}. Class {name} ({share:.1%}){where}.{caught}{f' ({facts})' if facts else ''}"
-        )
-        yield f"{method.label} (`{key}`)", text, sheets.attribution(found)
-    yield from units(network)
-    yield from sanity(network, dog, top)
-    yield from tops(network)
-    yield from kernels(network, dog)
-    others = [network, load("imagenette-robust")]
-    for depth in ("first", "class"):
-        columns = compare.side_by_side(others, dog, "deconv", depth)
-        panes = [("picture", compare_pane(dog))]
-        panes += [(f"{c.model}, {c.unit.layer if c.unit else ''} {c.unit.channel if c.unit else ''}",
-                   display.relevance(c.attribution.values)) for c in columns if c.attribution]  # fmt: skip
-        yield f"Side by side, {depth}", "Deconvnet of the strongest unit of two networks.", sheets.beside(panes)
+@cache
+def top() -> Unit:
+    """The class of the dog."""
+    return compare.strongest(network(), photograph(), "")
 
 
-def compare_pane(picture: Picture) -> Picture:
-    """The central square of a photograph."""
-    side = min(picture.shape[:2])
-    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
-    return picture[top : top + side, left : left + side]
+def attribution(key: str) -> Made:
+    """One way back to the pixels of the dog."""
+    net, dog, method = network(), photograph(), METHODS[key]
+    name, share = classes_of(net, dog)[0]
+    unit = Unit("classifier.1", top().channel) if key == "deconv" else top()  # spread over all positions, it dies here
+    found = attribute(net, dog, unit, key)
+    facts = "; ".join(f"{fact.replace('_', ' ')} {value:.3g}" for fact, value in found.facts.items()
+                      if isinstance(value, float) and fact != "seed")  # fmt: skip
+    caught = f" {found.intercepted} rectifiers were caught." if found.intercepted is not None else ""
+    where = ", from the strongest position of its map" if unit.layer else ""
+    text = f"{method.help} {method.paper}. Class {name} ({share:.1%}){where}.{caught}{f' ({facts})' if facts else ''}"
+    return Made(f"{method.label} (`{key}`)", text, sheets.attribution(found))
 
 
-def maps(network: Network, picture: Picture) -> Iterator[tuple[str, str, Picture]]:
-    """Activations in each mode, and the strip."""
-    first = Looker(network, "features.0", classes=False, precision="fp32").look(picture)
+def maps(mode: display.MapMode | None) -> Made:
+    """Activations in a mode; without one, of a deeper layer."""
     text = "All channels of a layer, the strongest first; the number under each is the channel. "
-    for mode in display.MAP_MODES:
-        yield f"Activations, {mode}", text + "First convolution.", sheets.activations(first, mode, most=32)
-    later = Looker(network, LAYER, classes=False, precision="fp32").look(picture)
-    yield "Activations of a deeper layer", text + f"{LAYER}.", sheets.activations(later, most=64)
-    yield "All layers at a glance", "Mean magnitude of every layer (`strip`).", sheets.strip(strip(network, picture))
+    layer = "features.0" if mode else LAYER
+    seen = Looker(network(), layer, classes=False, precision="fp32").look(photograph())
+    if mode is None:
+        return Made("Activations of a deeper layer", text + f"{LAYER}.", sheets.activations(seen, most=64))
+    return Made(f"Activations, {mode}", text + "First convolution.", sheets.activations(seen, mode, most=32))
 
 
-def units(network: Network) -> Iterator[tuple[str, str, Picture]]:
-    """The strongest filter of a middle layer, carried back from several photographs."""
-    for name in (JAGUAR, BOAT, HAT):
-        picture = photograph(name)
-        unit = compare.strongest(network, picture, LAYER)
-        found = attribute(network, picture, unit, "deconv")
-        yield f"Deconvnet of {LAYER}, filter {unit.channel}", "The strongest filter.", sheets.attribution(found)
+def glance() -> Made:
+    """The strip."""
+    picture = sheets.strip(strip(network(), photograph()))
+    return Made("All layers at a glance", "Mean magnitude of every layer (`strip`).", picture)
 
 
-def sanity(network: Network, picture: Picture, unit: Unit) -> Iterator[tuple[str, str, str]]:
+def filter_of(name: str) -> Made:
+    """The strongest filter of a middle layer, carried back from a photograph."""
+    picture = photograph(name)
+    unit = compare.strongest(network(), picture, LAYER)
+    found = attribute(network(), picture, unit, "deconv")
+    return Made(f"Deconvnet of {LAYER}, filter {unit.channel}", "The strongest filter.", sheets.attribution(found))
+
+
+def sanity() -> Made:
     """Cascading randomisation as a table."""
     lines, head = [], ""
     for key in ("saliency", "gradcam", "guided", "input-gradient"):
-        points = list(cascade(network, picture, unit, key, most=5))
+        points = list(cascade(network(), photograph(), top(), key, most=5))
         head = "| method | " + " | ".join(point.layer or "trained" for point in points) + " |"
         lines.append(f"| {METHODS[key].label} | " + " | ".join(f"{point.absolute:.2f}" for point in points) + " |")
     rule = "|" + "---|" * (len(head.split("|")) - 2)
     text = (
         "Rank correlation with the first map, while layers get random weights from the top down (Adebayo et al. 2018)."
     )
-    yield "Sanity check", text, "\n".join([head, rule, *lines])
+    return Made("Sanity check", text, "\n".join([head, rule, *lines]))
 
 
-def tops(network: Network) -> Iterator[tuple[str, str, Picture]]:
-    """The nine most exciting patches of a few filters, over Imagenette."""
-    data = SHARED / "data" / "imagenette80.zip"
-    tally = Tally(network, collect(data, "/test/"), LAYER)
-    record = tally.run()
-    strong = np.argsort(-record.values[:, 8])[[0, 3, 6]]
-    for channel in strong.tolist():
-        text = f"Over {len(tally.collection):,} pictures of Imagenette (80 px, at 224), with activation and class."
-        yield f"Top patches of {LAYER}, filter {channel}", text, sheets.patches(patches(tally, channel))
+@cache
+def tally() -> tuple[Tally, list[int]]:
+    """A pass over Imagenette, and three filters of it: of the strongest, a middle and a weaker one of seven."""
+    made = Tally(network(), collect(SHARED / "data" / "imagenette80.zip", "/test/"), LAYER)
+    record = made.run()
+    return made, np.argsort(-record.values[:, 8])[[0, 3, 6]].tolist()
 
 
-def kernels(network: Network, picture: Picture) -> Iterator[tuple[str, str, Picture]]:
-    """Weights as pictures and as a matrix, and a projection through them."""
-    values = weights.kernels(network, "features.0")
-    tiles = np.stack([display.enlarge(tile, 56) for tile in weights.pictures(values)])
-    yield "Kernels of the first layer", "One scale for all, grey is 0.", contact_sheet(tiles, columns=16)
-    matrix = weights.matrix(weights.kernels(network, "features.3.expand3x3")[:16, :16])
+def strongest(rank: int) -> Made:
+    """The nine most exciting patches of a filter."""
+    found, channels = tally()
+    channel = channels[rank]
+    text = f"Over {len(found.collection):,} pictures of Imagenette (80 px, at 224), with activation and class."
+    return Made(f"Top patches of {LAYER}, filter {channel}", text, sheets.patches(patches(found, channel)))
+
+
+def first_kernels() -> Made:
+    """Weights as pictures."""
+    tiles = np.stack([display.enlarge(t, 56) for t in weights.pictures(weights.kernels(network(), "features.0"))])
+    return Made("Kernels of the first layer", "One scale for all, grey is 0.", contact_sheet(tiles, columns=16))
+
+
+def matrix() -> Made:
+    """Weights as a matrix."""
+    found = weights.matrix(weights.kernels(network(), "features.3.expand3x3")[:16, :16])
     text = "16 filters (rows) by 16 inputs of features.3.expand3x3; blue below 0, orange above."
-    yield "Kernels of a deeper layer", text, display.enlarge(matrix, 8 * max(matrix.shape))
-    planes = np.stack([weights.projection(network, LAYER, channel, picture) for channel in range(8)])
+    return Made("Kernels of a deeper layer", text, display.enlarge(found, 8 * max(found.shape)))
+
+
+def projection() -> Made:
+    """Maps through weights alone."""
+    planes = [weights.projection(network(), LAYER, channel, photograph()) for channel in range(8)]
     tiles = np.stack([display.relevance(plane) for plane in planes])
     text = f"Whole maps of {LAYER}, filters 0 to 7, through transposed weights alone."
-    yield "Feature-map projection", text, contact_sheet(tiles, columns=4)
+    return Made("Feature-map projection", text, contact_sheet(tiles, columns=4))
 
 
-def main() -> int:
+def beside(depth: str) -> Made:
+    """Two networks."""
+    columns = compare.side_by_side([network(), load("imagenette-robust")], photograph(), "deconv", depth)
+    panes = [("picture", central(photograph()))]
+    panes += [(f"{c.model}, {c.unit.layer if c.unit else ''} {c.unit.channel if c.unit else ''}",
+               display.relevance(c.attribution.values)) for c in columns if c.attribution]  # fmt: skip
+    text = "Deconvnet of the strongest unit of two networks."
+    return Made(f"Side by side, {depth}", text, sheets.beside(panes))
+
+
+def central(picture: Picture) -> Picture:
+    """The central square of a photograph."""
+    side = min(picture.shape[:2])
+    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+    return picture[top : top + side, left : left + side]
+
+
+PARTS: Mapping[str, Make] = {
+    **{f"activations-{mode}": partial(maps, mode) for mode in display.MAP_MODES},
+    "activations-deep": partial(maps, None), "strip": glance,
+    **{f"attribution-{key}": partial(attribution, key) for key in METHODS},
+    **{f"filter-{name}": partial(filter_of, file) for name, file in
+       (("jaguar", JAGUAR), ("boat", BOAT), ("hat", HAT))},
+    "sanity": sanity, **{f"patches-{rank}": partial(strongest, rank) for rank in range(3)},
+    "kernels-first": first_kernels, "kernels-deep": matrix, "projection": projection,
+    **{f"beside-{depth}": partial(beside, depth) for depth in ("first", "class")},
+}  # fmt: skip
+
+
+def main(names: list[str]) -> int:
     """Write the page and its pictures."""
     if not SQUEEZENET.exists():
         print("the shared weights are not beside the checkout", file=sys.stderr)
         return 1
     torch.set_num_threads(2)
-    network = load(str(SQUEEZENET), "squeezenet1_0")
-    FOLDER.mkdir(exist_ok=True)
-    lines = [HEAD]
-    for number, (title, text, what) in enumerate(parts(network)):
-        lines.append(f"## {title}\n\n{text}\n")
-        if isinstance(what, str):
-            lines.append(what + "\n")
-        else:
-            path = FOLDER / f"{number:02}.webp"
-            Image.fromarray(what).save(path, "WEBP", quality=86, method=6)
-            lines.append(f"![{title}](gallery/{path.name})\n")
-        print(title, flush=True)
-    rest = PAGE.read_text(encoding="utf-8").partition(MARK)[2] if PAGE.exists() else ""  # benchmarks.gallery_dreams
-    PAGE.write_text("\n".join([*lines, f"{MARK}{rest}"] if rest else lines), encoding="utf-8")
-    return 0
+    return rebuild(PAGE, HEAD, PARTS, names)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

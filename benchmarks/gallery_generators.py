@@ -1,112 +1,135 @@
-"""``python -m benchmarks.gallery_generators``: the generators' part of docs/gallery.md, between its markers."""
+"""``python -m benchmarks.gallery_generators [PART …]``: docs/gallery-generators.md, part by part.
+
+A part is a method and a painter (``ppgn-faces``); a method alone names those of all painters.
+"""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-import numpy as np
 import torch
-from PIL import Image
 
-from benchmarks.gallery import FOLDER, PAGE
-from benchmarks.render import SHARED
+from benchmarks import painters
+from benchmarks.pages import DOCS, Made, Make, enlarged, rebuild
+from benchmarks.painters import PAINTERS
 from vizcore.export import contact_sheet
-from vizcore.generate import files
 from vizcore.generate.condition import Classes, Condition, Eyes, Known, Units
 from vizcore.generate.generator import Generator, pixels_of
 from vizcore.generate.sampler import Sampler
 from vizcore.generate.spec import SHORT, walk
-from vizcore.look import display
-from vizcore.train.data import open_dataset
-from vizcore.zoo.load import load
+from vizcore.look.pictures import Picture
 
-BEGIN, END = "<!-- generators -->", "<!-- /generators -->"
-DIGITS, CHAINS, SIDE = tuple(range(10)), 2, 64
-HEAD = """## Generators: DGN-AM and PPGN
+PAGE = DOCS / "gallery-generators.md"
+STEPS, SIDE = 200, 72
+HEAD = """# Gallery: generators, DGN-AM and PPGN
 
-Made by `python -m benchmarks.gallery_generators` and `python -m benchmarks.generate`, with `digits` and the bundled
-`digits-generator`. A chain may end between two digits, as one of the sixes of PPGN does: its probability says so, and
-`--above` leaves it out."""
-
-
-def tiles(pictures: torch.Tensor) -> np.ndarray:
-    """Pictures ``[N, 1, H, W]`` in [0, 1], enlarged, as uint8 ``[N, SIDE, SIDE, 3]``."""
-    grey = (pictures * 255 + 0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
-    return np.stack([display.enlarge(np.repeat(picture, 3, 2), SIDE) for picture in grey])
+Chains of codes of `vizcore generate`, and what a generator keeps of a picture.
+Made by `python -m benchmarks.gallery_generators`, or a part of it by its name; do not edit. Nothing is chosen by hand.
+A chain may end between two classes; its probability says so, and `--above` leaves it out.
+What the numbers are: [benchmarks](benchmarks.md#generators). Other pages: [looking](gallery.md),
+[dreams, inversion, MACO and CPPN](gallery-dreams.md).
+"""
 
 
-def chains(generator: Generator, condition: Condition, numbers: list[int], variant: str, known: Known | None = None,
-           **values: object) -> tuple[torch.Tensor, list[str]]:  # fmt: skip
+def of(pictures: torch.Tensor) -> list[Picture]:
+    """Pictures ``[N, C, H, W]`` in [0, 1] as uint8 ``[H, W, C]`` each."""
+    return list((pictures * 255 + 0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
+
+
+def chains(generator: Generator, condition: Condition, numbers: Sequence[int], variant: str, known: Known | None = None,
+           **values: object) -> tuple[list[Picture], list[str]]:  # fmt: skip
     """The last pictures, and a caption for each."""
     start = None
     if known is not None:
         code = generator.encode((known.picture * known.mask + 0.5 * (1 - known.mask))[None])
         assert code is not None
         start = generator.project(code).expand(len(numbers), *code.shape[1:]).clone()
-    *_, last = Sampler(walk(variant, values), generator, range(len(numbers)), condition, start=start, known=known)
+    way = walk(variant, {"steps": STEPS, **values})
+    *_, last = Sampler(way, generator, range(len(numbers)), condition, start=start, known=known)
     value = last.activation if bool(last.probability.isnan().all()) else last.probability
-    return last.pictures, [f"{n}: {float(v):.2f}" for n, v in zip(numbers, value, strict=True)]
+    return of(last.pictures), [f"{n}: {float(v):.2f}" for n, v in zip(numbers, value, strict=True)]
 
 
-def save(name: str, sheet: np.ndarray, title: str, text: str) -> str:
-    """Write a picture; the lines that show it."""
-    Image.fromarray(sheet).save(FOLDER / f"generators-{name}.webp", "WEBP", quality=90, method=6)
-    return f"### {title}\n\n{text}\n\n![{title}](gallery/generators-{name}.webp)"
+def classes(key: str, variant: str) -> Made | None:
+    """Chains towards classes."""
+    what, generator, network = PAINTERS[key], painters.generator(key), painters.network(key)
+    if generator is None:
+        return None
+    base: Generator = pixels_of(generator) if variant == "ppgn-x" else generator
+    each = 1 if key == "squeezenet" else 2 if len(what.classes) > 7 else 3
+    numbers = [number for _ in range(each) for number in what.classes]
+    tiles, captions = chains(base, Classes(Eyes(network, base, what.fit), numbers), numbers, variant)
+    names = [network.card.classes[number] for number in what.classes]
+    said = "" if names == [str(number) for number in what.classes] else f" Classes: {', '.join(names)}."
+    text = f"`--variant {variant}`, {STEPS} steps, `{what.generator}`; under each the class and its probability.{said}"
+    return Made(
+        f"{SHORT[variant]}, {what.title}", text, contact_sheet(enlarged(tiles, SIDE), captions, len(what.classes))
+    )
 
 
-def main() -> int:
-    """Write the part and its pictures."""
-    network, generator = load("digits"), files.load(files.bundled()["digits-generator"])
-    eyes = Eyes(network, generator)
-    FOLDER.mkdir(exist_ok=True)
-    parts = [HEAD]
-    numbers = [digit for digit in DIGITS for _ in range(CHAINS)]
-    for short, name in SHORT.items():
-        if name == "joint PPGN-h":
-            continue  # it needs a generator that was trained with noise
-        base = pixels_of(generator) if name == "PPGN-x" else generator
-        pictures, captions = chains(base, Classes(Eyes(network, base), numbers), numbers, short)
-        text = f"`--variant {short}`, 200 steps; under each the class and its probability."
-        parts.append(save(short, contact_sheet(tiles(pictures), captions, 10), name, text))
-    units = list(range(16))
-    pictures, captions = chains(generator, Units(eyes, "relu2", units), units, "ppgn")
-    parts.append(save("units", contact_sheet(tiles(pictures), captions, 8), "Hidden units",
-                      "`--unit relu2:0-15`, with their mean activation."))  # fmt: skip
-    data = SHARED / "data" / "mnist"
-    if data.exists():
-        parts.append(inpainted(generator, eyes, data))
-    ruler = FOLDER / "generators-ruler.webp"
-    if ruler.exists():
-        text = "The pictures that the ruler measures ([benchmarks](benchmarks.md)): one seed of each method."
-        parts.append(f"### The ruler\n\n{text}\n\n![The ruler](gallery/{ruler.name})")
-    page = PAGE.read_text(encoding="utf-8")
-    if BEGIN not in page:
-        head, first, rest = page.partition("\n## ")
-        page = f"{head}\n{BEGIN}\n{END}\n{first}{rest}"
-    head, rest = page.split(BEGIN, 1)
-    PAGE.write_text(head + BEGIN + "\n" + "\n\n".join(parts) + "\n" + END + rest.split(END, 1)[1], encoding="utf-8")
-    return 0
+def units(key: str) -> Made | None:
+    """Chains towards hidden units."""
+    what, generator = PAINTERS[key], painters.generator(key)
+    if generator is None:
+        return None
+    numbers = list(range(8 if key == "squeezenet" else 16))
+    condition = Units(Eyes(painters.network(key), generator, what.fit), what.units, numbers)
+    tiles, captions = chains(generator, condition, numbers, "ppgn")
+    text = f"`--unit {what.units}:0-{numbers[-1]}`, with their mean activation."
+    return Made(f"Hidden units, {what.title}", text, contact_sheet(enlarged(tiles, SIDE), captions, 8))
 
 
-def inpainted(generator: Generator, eyes: Eyes, data: Path) -> str:
+def kept(key: str) -> Made | None:
+    """Test pictures, and what is decoded of their codes."""
+    what, generator, data = PAINTERS[key], painters.generator(key), painters.dataset(key)
+    if generator is None or data is None or data.test is None:
+        return None
+    rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(1))[:12]
+    pictures = data.test.images[rows].float() / 255
+    with torch.no_grad():
+        again = generator.decode(generator.encode(pictures))
+    text = f"Test pictures, and below each what is decoded of its code, {generator.layer} of `{what.model}`."
+    sheet = contact_sheet(enlarged([*of(pictures), *of(again)], SIDE), columns=len(rows))
+    return Made(f"Encoded and decoded, {what.title}", text, sheet)
+
+
+def inpainting(key: str) -> Made | None:
     """The lower half of test pictures, painted anew."""
-    test = open_dataset("mnist", data).test
-    assert test is not None
-    mask = torch.ones(28, 28)
-    mask[14:] = 0
+    what, generator, data = PAINTERS[key], painters.generator(key), painters.dataset(key)
+    if generator is None or data is None or data.test is None:
+        return None
+    eyes = Eyes(painters.network(key), generator, what.fit)
+    side = generator.image_size[0]
+    mask = torch.ones(side, side)
+    mask[side // 2 :] = 0
     shown, captions = [], []
-    for row in (0, 1, 2, 4, 7):
-        picture = test.images[row].float() / 255
-        label = int(test.labels[row])
-        known = Known(picture, mask)
-        painted, _ = chains(generator, Classes(eyes, [label]), [label], "ppgn", known, eps4=1.0)
-        shown += [picture, picture * mask + 0.5 * (1 - mask), painted[0]]
-        captions += [f"{label}", "known", "painted"]
-    sheet = contact_sheet(tiles(torch.stack(shown)), captions, 6)
+    rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(2))[:6].tolist()
+    for row in rows:
+        picture, label = data.test.images[row].float() / 255, int(data.test.labels[row])
+        painted, _ = chains(generator, Classes(eyes, [label]), [label], "ppgn", Known(picture, mask), eps4=1.0)
+        shown += [*of(torch.stack([picture, picture * mask + 0.5 * (1 - mask)])), painted[0]]
+        captions += [painters.network(key).card.classes[label], "known", "painted"]
     text = "`--picture FILE --mask FILE`: test pictures, what is known of them, and what was painted for their class."
-    return save("inpainting", sheet, "Inpainting", text)
+    return Made(f"Inpainting, {what.title}", text, contact_sheet(enlarged(shown, SIDE), captions, 9))
+
+
+OWN = ("digits", "faces", "cifar10")  # whose generator paints pictures of their own data
+WAYS: Mapping[str, tuple[Callable[[str], Made | None], Sequence[str]]] = {
+    "decoded": (kept, OWN),
+    **{name: (partial(classes, variant=name), tuple(PAINTERS)) for name in SHORT if name != "joint"},
+    "units": (units, tuple(PAINTERS)),
+    "inpainting": (inpainting, OWN),
+}
+PARTS: Mapping[str, Make] = {f"{way}-{key}": partial(make, key) for way, (make, keys) in WAYS.items() for key in keys}
+
+
+def main(names: list[str]) -> int:
+    """Make the parts of these names, such as ``units`` or ``ppgn-faces``."""
+    torch.set_num_threads(1)
+    return rebuild(PAGE, HEAD, PARTS, names, quality=88)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

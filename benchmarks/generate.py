@@ -1,152 +1,181 @@
-"""``python -m benchmarks.generate``: the digits generator, its chains, and the ruler; writes its part of the pages.
+"""``python -m benchmarks.generate [digits | faces | cifar10 | squeezenet …]``: generators, their chains, and the ruler.
 
-Needs MNIST in ``data/mnist`` of the shared folder.  The network that judges is trained here, on its own, in seconds.
+Each writes its own part of docs/benchmarks.md, a plot of its ruler and a sheet of its pictures.  For SqueezeNet's
+filters torch-lucent, torch-dreams and horama are held to the same ruler, in environments of their own
+(:mod:`benchmarks.peers`).
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn import functional as F
 
-from benchmarks.render import SHARED
-from benchmarks.report import HERE, Result, machine, place, replace
+from benchmarks import painters
+from benchmarks.pages import FOLDER, enlarged
+from benchmarks.peers import reference
+from benchmarks.peers.cases import case
+from benchmarks.peers.rivals import PeerError, rival
+from benchmarks.report import Result, machine, place, replace
 from vizcore import ruler
 from vizcore.cli.score import COLUMNS, table
 from vizcore.export import contact_sheet
 from vizcore.generate import files
 from vizcore.generate.condition import Classes, Eyes
-from vizcore.generate.generator import Generator
 from vizcore.generate.sampler import Sampler
 from vizcore.generate.spec import walk
-from vizcore.look import display
-from vizcore.train.data import Dataset, open_dataset
-from vizcore.zoo.architectures import build
-from vizcore.zoo.card import Card
-from vizcore.zoo.load import Network, load
+from vizcore.generate.training import quality
+from vizcore.look.pictures import fit
+from vizcore.rulerplot import plot
 
-GALLERY = HERE.parent / "docs" / "gallery"
-OPTIONS = {"classes": 10, "channels": 1, "filters": [12, 24], "units": [48], "dropout": 0.0}
-SEEDS, STEPS, DIGITS = 3, 200, tuple(range(10))
-PART = "generators"
-
-
-def independent(dataset: Dataset, steps: int = 500) -> tuple[Network, float]:
-    """A network of another architecture, trained from another seed, and its accuracy on 2,000 test pictures."""
-    torch.manual_seed(1234)
-    digits = load("digits").card
-    module = build("cnn", OPTIONS)
-    optimizer = torch.optim.AdamW(module.parameters(), 4e-3)
-    part = dataset.train
-    assert part is not None
-    assert dataset.test is not None
-    rng = torch.Generator().manual_seed(1234)
-
-    def see(pictures: torch.Tensor) -> torch.Tensor:
-        return (pictures.float() / 255 - digits.mean[0]) / digits.std[0]
-
-    for step in range(steps):
-        rows = torch.randint(0, len(part), (64,), generator=rng)
-        loss = F.cross_entropy(module(see(part.images[rows])), part.labels[rows])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.param_groups[0]["lr"] = 4e-3 * (1 - step / steps)
-        optimizer.step()
-    names = tuple(str(digit) for digit in DIGITS)
-    network = Network(Card("other", "Other", "cnn", OPTIONS, 1, 28, digits.mean, digits.std, names), module)
-    pictures, labels = dataset.test.images[:2000], dataset.test.labels[:2000]
-    with torch.no_grad():
-        found = torch.cat([network.module(see(x)).argmax(1) for x in pictures.split(250)])
-    return network, float((found == labels).float().mean())
+STEPS, FILTERS = 200, tuple(range(6))
+SEEDS = {"digits": 3, "faces": 2, "cifar10": 2, "squeezenet": 1}
+REAL = {"digits": 5000, "faces": 3000, "cifar10": 3000, "squeezenet": 400}
+DIGITS = {"size": 3.0, "kept": 95.0, "reached": 10.0, "seen": 9.0, "seconds": 0.5, "nearer": 30.0}
+RIVALS = {"torch-dreams": 120, "horama": 256}  # steps: its default; as many as vizcore's presets take
 
 
-def chains(generator: Generator, network: Network, other: Network, name: str) -> tuple[int, int, float]:
-    """Of ten digits: how many reached, how many the other network takes for them; CPU seconds of a chain of them."""
-    eyes = Eyes(network, generator)
-    values = walk(name, {"steps": STEPS})
+@dataclass
+class Measured:
+    """What one painter's part of the page says."""
+
+    results: list[Result] = field(default_factory=list)
+    lengths: list[ruler.Length] = field(default_factory=list)
+    tiles: list[np.ndarray] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def chains(key: str, name: str) -> tuple[int, int, float]:
+    """Of the classes: how many are reached, how many the judge takes for them; CPU seconds of a chain of them."""
+    what, made, found = painters.PAINTERS[key], painters.generator(key), painters.judge(key)
+    assert made is not None
+    assert found is not None
+    network, classes = painters.network(key), what.classes
     began = time.process_time()
-    *_, last = Sampler(values, generator, DIGITS, Classes(eyes, DIGITS))
-    seconds = (time.process_time() - began) / len(DIGITS)
+    condition = Classes(Eyes(network, made, what.fit), classes)
+    *_, last = Sampler(walk(name, {"steps": STEPS}), made, classes, condition)
+    seconds = (time.process_time() - began) / len(classes)
     with torch.no_grad():
-        own, theirs = (n.module(n.normalize(last.pictures)).argmax(1).tolist() for n in (network, other))
-    return *(sum(a == b for a, b in zip(found, DIGITS, strict=True)) for found in (own, theirs)), seconds
+        own, theirs = (n.module(n.normalize(last.pictures)).argmax(1).tolist() for n in (network, found[0]))
+    return *(sum(a == b for a, b in zip(seen, classes, strict=True)) for seen in (own, theirs)), seconds
 
 
-def main() -> int:
-    """Measure and write."""
-    data = SHARED / "data" / "mnist"
-    if not data.exists():
-        print("MNIST is not beside the checkout", file=sys.stderr)
-        return 1
-    torch.set_num_threads(1)  # networks this small wait longer for threads than they compute
-    dataset = open_dataset("mnist", data)
-    network, generator = load("digits"), files.load(files.bundled()["digits-generator"])
-    other, accuracy = independent(dataset)
-    print(f"independent network: {accuracy:.3f}", flush=True)
-    card = json.loads((files.bundled()["digits-generator"] / files.CARD).read_text())
-    size = (files.bundled()["digits-generator"] / files.WEIGHTS).stat().st_size / 1e6
-    results = [
-        Result("generator: size", size, "MB", "lower", 3),
-        Result("generator: class kept by encode and decode", 100 * card["class_kept"], "%", "higher", 95),
-    ]
-    for name in ("dgn-am", "ppgn"):
-        own, theirs, seconds = chains(generator, network, other, name)
-        results += [
-            Result(f"{name}: digits of 10 that are reached", own, "", "higher", 10),
-            Result(f"{name}: digits of 10 that the other network sees", theirs, "", "higher", 9),
-            Result(f"{name}: a chain of 200 steps, of ten in a batch, one thread", seconds, "CPU s", "lower", 0.5),
+def measure(key: str) -> Measured | None:
+    """Chains and ruler of a painter; None where pictures or generator are missing."""
+    what, data, made = painters.PAINTERS[key], painters.dataset(key), painters.generator(key)
+    if data is None or data.test is None or made is None:
+        print(f"{key}: data or generator are not there; left out", flush=True)
+        return None
+    found, target = Measured(), DIGITS if key == "digits" else {}
+    judge = painters.judge(key)
+    if judge is not None:
+        folder = files.bundled().get(what.generator, painters.OUT / what.generator)
+        size = (folder / files.WEIGHTS).stat().st_size / 1e6
+        kept = quality(made, data.test)
+        found.results += [
+            Result("size", size, "MB", "lower", target.get("size")),
+            Result("class kept by encode and decode", 100 * kept["class_kept"], "%", "higher", target.get("kept")),
         ]
-    assert dataset.test is not None
-    rows = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(0))[:5000]
-    order = ruler.Order("", DIGITS, ruler.METHODS, SEEDS)
-    lengths, tiles = [], []
-    for method, pictures, found in ruler.Ruler(network, order, dataset.test.images[rows], generator, other).measure():
-        lengths += found
-        tiles += list(pictures if method == ruler.REAL else pictures[::SEEDS])
-        print(method, round(np.mean([one.nearest for one in found]), 2), flush=True)
-    rows_of = {row["method"]: row for row in table(lengths)}
+        of = len(what.classes)
+        for name in ("dgn-am", "ppgn"):
+            own, theirs, seconds = chains(key, name)
+            found.results += [
+                Result(f"{name}: classes of {of} that are reached", own, "", "higher", target.get("reached")),
+                Result(f"{name}: classes of {of} that the judge sees", theirs, "", "higher", target.get("seen")),
+                Result(f"{name}: a chain of {STEPS} steps, one thread", seconds, "CPU s", "lower",
+                       target.get("seconds")),
+            ]  # fmt: skip
+    rule(key, found, judge[0] if judge else None)
+    near = {name: [one.nearest for one in found.lengths if one.method == name] for name in ("pixel", "dgn-am", "ppgn")}
     for name in ("dgn-am", "ppgn"):
-        share = 100 * (1 - rows_of[name]["nearest"] / rows_of["pixel"]["nearest"])
-        results.append(Result(f"{name}: nearer to real pictures than pixel ascent", share, "%", "higher", 30))
-    for result in results:
-        print(f"{result.name}: {result.value:.4g} {result.unit} {'' if result.ok is None else result.ok}", flush=True)
-    replace(PART, _page(results, list(rows_of.values()), accuracy))
-    large = np.stack([display.enlarge(np.repeat(tile, 3, 2), 56) for tile in tiles])
-    names = [ruler.REAL, *ruler.METHODS]
-    captions = [f"{name} {digit}" for name in names for digit in DIGITS]
-    GALLERY.mkdir(exist_ok=True)
-    sheet = contact_sheet(large, captions, len(DIGITS))
-    Image.fromarray(sheet).save(GALLERY / "generators-ruler.webp", "WEBP", quality=90, method=6)
-    return 0
-
-
-def _page(results: list[Result], rows: list[dict[str, float | None]], accuracy: float) -> str:
-    lines = [
-        "## Generators\n",
-        f"`python -m benchmarks.generate`, on {place(machine())}: `digits`, `digits-generator`, and as another network "
-        f"one that was trained from another seed and architecture (accuracy {accuracy:.1%}).\n",
-        "| what | value | target | met |", "|---|---|---|---|",
-    ]  # fmt: skip
-    for one in results:
-        sign = {"higher": "≥", "lower": "≤"}[one.better]
-        cells = (
-            one.name,
-            f"{one.value:.3g} {one.unit}",
-            f"{sign} {one.target:g} {one.unit}",
-            "yes" if one.ok else "no",
+        share = 100 * (1 - float(np.mean(near[name])) / float(np.mean(near["pixel"])))
+        found.results.append(
+            Result(f"{name}: nearer to real pictures than pixel ascent", share, "%", "higher", target.get("nearer"))
         )
-        lines.append(f"| {' | '.join(cells)} |")
+    return found
+
+
+def rule(key: str, found: Measured, judge: painters.Network | None) -> None:
+    """Lengths and pictures of every method."""
+    what, data, seeds = painters.PAINTERS[key], painters.dataset(key), SEEDS[key]
+    assert data is not None
+    assert data.test is not None
+    layer, units = (what.units, FILTERS) if judge is None else ("", what.classes)
+    rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[: REAL[key]]
+    order = ruler.Order(layer, units, ruler.METHODS, seeds)
+    one = ruler.Ruler(
+        painters.network(key), order, data.test.images[rows], painters.generator(key), judge, what.fit
+    )  # fmt: skip
+    for method, pictures, lengths in one.measure():
+        keep(found, method, pictures if method == ruler.REAL else pictures[::seeds], lengths)
+    if key == "squeezenet":
+        for method, pictures, seconds in rivals(found):
+            keep(found, method, pictures, one.lengths(method, pictures[:, None], seconds))
+
+
+def keep(found: Measured, method: str, pictures: np.ndarray, lengths: list[ruler.Length]) -> None:
+    """Put a method's pictures and lengths to the others."""
+    found.lengths += lengths
+    found.tiles += list(pictures)
+    found.captions += [f"{method} {one.unit}" for one in lengths]
+    print(method, {c: round(float(np.mean([getattr(one, c) or 0 for one in lengths])), 3) for c in COLUMNS}, flush=True)
+
+
+def rivals(found: Measured) -> Iterator[tuple[str, np.ndarray, float]]:
+    """Pictures of the same filters by other tools, with their seconds each; those that cannot be had are noted."""
+    whole = case("squeezenet1_0", painters.PAINTERS["squeezenet"].units, len(FILTERS), 224)
+    assert whole is not None
+    began = time.perf_counter()
+    try:
+        small = reference.reference(whole)[reference.STEPS]
+        pictures = np.stack([fit(picture, whole.size) for picture in small])  # it ascends 128 px and enlarges, too
+        seconds = (time.perf_counter() - began) / len(FILTERS)
+        yield "torch-lucent", pictures, seconds if seconds > 1 else 0.0
+        if seconds <= 1:
+            found.notes.append(
+                "torch-lucent's pictures had been made before; how long it takes is in the tables of speed."
+            )
+    except PeerError as error:
+        found.notes.append(f"torch-lucent: {error}.")
+    for tool, steps in RIVALS.items():
+        try:
+            with rival(tool, whole) as at_work:
+                seconds = at_work.run(steps) / len(FILTERS)
+                pictures = at_work.pictures()
+        except (PeerError, OSError) as error:
+            found.notes.append(f"{tool}: {error}.")
+            continue
+        yield tool, pictures, seconds
+
+
+def write(key: str, found: Measured) -> None:
+    """The part of the page, the plot, the sheet."""
+    what, rows = painters.PAINTERS[key], table(found.lengths)
+    judge = painters.judge(key)
+    units = sorted({one.unit for one in found.lengths})
+    lines = [f"### {what.title}\n"]
+    heard = f"; the judge's accuracy is {judge[1]:.1%}" if judge else ""
+    lines.append(
+        f"`python -m benchmarks.generate {key}`, on {place(machine())}: `{Path(what.model).name}`, "
+        f"`{what.generator}`{heard}.\n"
+    )
+    lines += ["| what | value | target | met |", "|---|---|---|---|"]
+    for one in found.results:
+        sign = {"higher": "≥", "lower": "≤"}[one.better]
+        goal = "" if one.target is None else f"{sign} {one.target:g} {one.unit}"
+        met = {True: "yes", False: "**no**", None: ""}[one.ok]
+        lines.append(f"| {one.name} | {one.value:.3g} {one.unit} | {goal} | {met} |")
+    subject = f"filters {units[0]} to {units[-1]} of `{what.units}`" if judge is None else f"{len(units)} classes"
     lines += [
-        f"\nThe ruler (`vizcore score`): means over ten digits and {SEEDS} seeds ± deviation over digits, against "
-        "5,000 test pictures of MNIST. *activation* is over the highest of real pictures, *held out* what stays of it "
-        "under moves that no ascent made, *transfer* the probability that the other network gives, *nearest* the L2 "
-        "distance to the nearest real picture, *spectrum* that of log radial power; seconds are of one "
-        "picture, and other work went on beside.\n",
+        f"\nMeans over {subject} and {SEEDS[key]} seed{'s' * (SEEDS[key] > 1)} ± deviation over them, against "
+        f"{REAL[key]:,} real pictures.\n",
         "| method | " + " | ".join(name.replace("_", " ") for name in COLUMNS) + " |",
         "|" + "---|" * (len(COLUMNS) + 1),
     ]  # fmt: skip
@@ -154,8 +183,32 @@ def _page(results: list[Result], rows: list[dict[str, float | None]], accuracy: 
         numbers = ["" if row[c] is None else f"{row[c]:.2f} ± {row[f'{c}_sd']:.2f}" for c in COLUMNS[:-1]]
         numbers.append(f"{row['seconds']:.2f}" if row["seconds"] else "")
         lines.append(f"| {row['method']} | " + " | ".join(numbers) + " |")
-    return "\n".join(lines)
+    drawn, sheet = FOLDER / f"ruler-{key}.svg", FOLDER / f"ruler-{key}.webp"
+    FOLDER.mkdir(exist_ok=True)
+    drawn.write_text(plot(rows, f"{what.title}: {subject.replace('`', '')}", COLUMNS), encoding="utf-8")
+    picture = contact_sheet(enlarged(found.tiles, 96 if key == "squeezenet" else 56), found.captions, len(units))
+    Image.fromarray(picture).save(sheet, "WEBP", quality=80, method=6)
+    lines += [f"\n![The ruler, {what.title}](gallery/{drawn.name})", *(f"\n{note}" for note in found.notes)]
+    lines.append("\nThe pictures, one seed of each method:")
+    lines.append(f"\n![Pictures that were measured, {what.title}](gallery/{sheet.name})")
+    replace(f"generators-{key}", "\n".join(lines))
+
+
+def main(names: list[str]) -> int:
+    """Measure and write."""
+    unknown = [name for name in names if name not in painters.PAINTERS]
+    if unknown:
+        print(f"There is nothing to measure of {unknown[0]}. Use {', '.join(painters.PAINTERS)}.", file=sys.stderr)
+        return 2
+    torch.set_num_threads(1)  # networks this small wait longer for threads than they compute
+    for key in names or list(painters.PAINTERS):
+        found = measure(key)
+        if found is not None:
+            for one in found.results:
+                print(f"{key}: {one.name}: {one.value:.4g} {one.unit} {'' if one.ok is None else one.ok}", flush=True)
+            write(key, found)
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ import torch
 from tests.conftest import Run
 from vizcore.errors import SpecError
 from vizcore.ruler import REAL, Order, Ruler, diversity, radial_power
+from vizcore.rulerplot import BAR, plot
 from vizcore.zoo.card import Card
 from vizcore.zoo.load import Network
 
 SIZE = 16
+SVG = "{http://www.w3.org/2000/svg}"
 RNG = np.random.default_rng(0)
 
 
@@ -66,6 +69,24 @@ def test_diversity_is_of_pairs() -> None:
     assert diversity(flat[:1]) is None
 
 
+def test_the_plot_has_a_bar_for_each_number_and_none_where_there_is_none() -> None:
+    rows = [
+        {"method": "real", "activation": 1.0, "activation_sd": 0.0, "diversity": None, "seconds": 0.0},
+        {"method": "a<b", "activation": 2.0, "activation_sd": 0.5, "diversity": 0.25, "seconds": float("nan")},
+    ]
+    root = ElementTree.fromstring(plot(rows, "digits & more", ("activation", "diversity", "transfer")))
+    bars = [bar for bar in root.iter(f"{SVG}rect") if bar.get("class") == "bar"]
+    # The longest whisker, 2.5, is as long as the panel allows; a single number without deviation fills it.
+    assert [float(bar.get("width", 0)) for bar in bars] == pytest.approx([BAR / 2.5, BAR * 2 / 2.5, BAR])
+    words = [text.text for text in root.iter(f"{SVG}text")]
+    assert words.count("a<b") == 1
+    assert words.count("–") == 1
+    assert "transfer" not in words
+    assert {float(line.get("x1", 0)) for line in root.iter(f"{SVG}line") if line.get("class") == "real"} == {
+        pytest.approx(float(bars[0].get("x", 0)) + BAR / 2.5)
+    }
+
+
 @pytest.mark.parametrize(("methods", "words"), [(("best",), "no method"), (("ppgn",), "need a generator")])
 def test_what_cannot_be_measured_is_refused(methods: tuple[str, ...], words: str) -> None:
     with pytest.raises(SpecError, match=words):
@@ -97,5 +118,7 @@ def test_the_command_writes_table_sheet_and_json(tmp_path: Path, run: Run, digit
     assert all(row["activation"] is not None and row["transferred"] is not None for row in data["table"])
     assert (tmp_path / "out" / "sheet.png").is_file()
     assert (tmp_path / "out" / "score.json").is_file()
+    drawn = ElementTree.parse(data["plot"]).getroot()
+    assert {"real", "fourier", "ppgn"} <= {text.text for text in drawn.iter(f"{SVG}text")}
     error = run("score", "digits", "--dataset", digits_folder, "--methods", "ppgn", "--out", tmp_path / "o", code=2)
     assert "need a generator" in error["error"]["message"]

@@ -123,12 +123,12 @@ class Ruler:
         """Method by method, real pictures first: its pictures (unit by unit, seed by seed), and a length per unit."""
         best = self._natural.argmax(0).tolist()
         pictures = self._real[best].permute(0, 2, 3, 1).numpy()
-        yield REAL, pictures, self._lengths(REAL, pictures[:, None], 0.0, best)
+        yield REAL, pictures, self.lengths(REAL, pictures[:, None], 0.0, best)
         for method in self.order.methods:
             began = time.perf_counter()
             made = self._walk(method) if method in WALKS else self._ascend(method)
             seconds = (time.perf_counter() - began) / (len(made) * made.shape[1])
-            yield method, made.reshape(-1, *made.shape[2:]), self._lengths(method, made, seconds)
+            yield method, made.reshape(-1, *made.shape[2:]), self.lengths(method, made, seconds)
 
     def _ascend(self, method: str) -> Pictures:
         """``[units, seeds, H, W, C]``."""
@@ -160,8 +160,13 @@ class Ruler:
         made = (pictures * 255 + 0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
         return made.reshape(len(order.units), order.seeds, *made.shape[1:])
 
-    def _lengths(self, method: str, made: Pictures, seconds: float, own: Sequence[int] = ()) -> list[Length]:
-        """``own``: for real pictures, their rows, which are not their own neighbours."""
+    def lengths(self, method: str, made: Pictures, seconds: float, own: Sequence[int] = ()) -> list[Length]:
+        """What the ruler says of pictures from anywhere, unit by unit.
+
+        Args:
+            made: ``[units, seeds, H, W, C]`` of the network's size.
+            own: for real pictures, their rows, which are not their own neighbours.
+        """
         result = []
         for index, (unit, pictures) in enumerate(zip(self.order.units, made, strict=True)):
             x = torch.from_numpy(pictures.copy()).permute(0, 3, 1, 2).float() / 255

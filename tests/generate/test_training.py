@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.train.samples import striped
+from vizcore.cli.train_generator import DEFAULTS
 from vizcore.errors import LayerError, ModelError, SpecError, TrainingError
 from vizcore.generate import files
-from vizcore.generate.generator import measure
-from vizcore.generate.training import Trainer, earlier, fitted, quality, recipe
+from vizcore.generate.generator import axes, measure
+from vizcore.generate.nets import CodeDenoiser
+from vizcore.generate.training import MOST, Trainer, earlier, fitted, quality, recipe
+from vizcore.layers import Cut
 from vizcore.train.data.parts import Dataset, Part
 from vizcore.zoo.architectures import build
 from vizcore.zoo.card import Card
-from vizcore.zoo.load import Network
+from vizcore.zoo.load import Network, load
 
 OPTIONS = {"classes": 3, "channels": 3, "filters": [4, 8], "units": [12]}
 
@@ -70,16 +74,16 @@ def test_it_learns_to_paint_what_it_encodes(tmp_path: Path) -> None:
     assert not (tmp_path / "resume.pt").exists()
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_cut_off_it_goes_on_as_if_it_had_not_been(tmp_path: Path, noise: float) -> None:
-    whole = trainer(tmp_path / "a", noise=noise)
+@pytest.mark.parametrize("values", [{}, {"noise": 0.3}, {"half": True}])
+def test_cut_off_it_goes_on_as_if_it_had_not_been(tmp_path: Path, values: dict[str, object]) -> None:
+    whole = trainer(tmp_path / "a", **values)
     list(whole.run())
-    half = trainer(tmp_path / "b", noise=noise)
+    half = trainer(tmp_path / "b", **values)
     steps = half.run(every=3)
     next(steps)
     half.keep()
     assert files.load(tmp_path / "b").code_shape == (12,)  # what is there is whole at any time
-    again = trainer(tmp_path / "b", noise=noise)
+    again = trainer(tmp_path / "b", **values)
     assert again.step == 3
     list(again.run())
     assert torch.equal(weights(whole), weights(again))
@@ -142,6 +146,75 @@ def test_statistics_are_of_each_unit() -> None:
 
 
 def test_the_feature_layer_is_the_last_with_maps_before_the_code() -> None:
-    from vizcore.zoo.load import load
-
     assert earlier(load("digits"), "relu3") == "pool"
+
+
+def test_codes_are_drawn_as_they_vary_together() -> None:
+    rng = torch.Generator().manual_seed(0)
+    mix = torch.randn(3, 6, generator=rng)
+    codes = torch.randn(400, 3, generator=rng) @ mix + 0.1 * torch.randn(400, 6, generator=rng)
+    codes = codes.view(400, 2, 3, 1) + 5
+    found = axes(codes, 3)
+    assert torch.allclose(found.units @ found.units.T, torch.eye(3), atol=1e-5)
+    noise = torch.randn(100_000, 6, generator=rng)
+    flat = codes.flatten(1)
+    drawn = found.drawn(noise, flat.std(0))
+    wanted = torch.cov(flat.T)
+    assert torch.allclose(torch.cov(drawn.T), wanted, atol=0.03 * float(wanted.abs().max()))
+    alone = flat.std(0) * noise  # unit by unit, as without axes
+    assert not torch.allclose(torch.cov(alone.T), wanted, atol=0.3 * float(wanted.abs().max()))
+
+
+def test_codes_of_maps_have_axes_and_a_denoiser_of_maps(tmp_path: Path) -> None:
+    net = network()
+    code = next(name for name, part in net.module.named_modules() if isinstance(part, torch.nn.MaxPool2d))
+    chosen = recipe({"steps": 2, "batch_size": 4, "hidden": 16, "width": 16, "denoisers": 2})
+    one = Trainer(net, code, dataset(), tmp_path, chosen)
+    second = one.decoder.dense[2].weight.clone()
+    first = one.decoder.dense[0].weight.clone()
+    seen = one.decoder.dense[0](one.generator().encode(dataset().any.images.float() / 255).flatten(1))
+    assert torch.allclose(seen.mean(0), torch.zeros(16), atol=1e-4)  # the mean of the codes is where nothing is seen
+    far = torch.cov(seen[:, :8].T)
+    assert torch.allclose(far, far.diag().diag(), atol=1e-3)  # along the main axes, nothing varies with another
+    one.decoder.train().requires_grad_(True)
+    list(one.run())
+    assert torch.equal(one.decoder.dense[0].weight, first)
+    assert not torch.equal(one.decoder.dense[2].weight, second)
+    list(one.train_denoisers())
+    one.finish()
+    made, own = files.load(tmp_path), one.generator()
+    assert len(made.code_shape) == 3
+    assert isinstance(made.denoiser, CodeDenoiser)
+    codes = made.sample(3, seed=1)
+    assert torch.allclose(codes, own.sample(3, seed=1), atol=0.01)
+    assert made.denoise(codes).shape == codes.shape
+    state = load_file(tmp_path / files.WEIGHTS)
+    state["stats.axes"] = state["stats.axes"][:, 1:].contiguous()
+    save_file(state, tmp_path / files.WEIGHTS)
+    with pytest.raises(ModelError, match="axes of the code"):
+        files.load(tmp_path)
+
+
+def test_an_encoder_is_halved_where_nothing_is_lost(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    one.keep()
+    before = (tmp_path / files.WEIGHTS).stat().st_size
+    name = f"encoder.{next(key for key, _ in one.network.module.named_parameters())}"
+    assert load_file(tmp_path / files.WEIGHTS)[name].dtype == torch.float32
+    one.network.module.half().float()
+    one.keep()
+    assert load_file(tmp_path / files.WEIGHTS)[name].dtype == torch.float16
+    assert (tmp_path / files.WEIGHTS).stat().st_size < before
+    own, kept = one.network.module.state_dict(), files.load(tmp_path).encoder.module.state_dict()
+    assert all(torch.equal(own[key], kept[key]) for key in own)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fer2013", "cifar10"])
+def test_named_data_sets_have_a_network_and_a_layer_that_can_be_a_code(name: str) -> None:
+    encoder, layer, feature = DEFAULTS[name]
+    net = load(encoder)
+    x = torch.zeros(1, net.card.channels, net.card.size, net.card.size)
+    with torch.no_grad():
+        seen = Cut(net.module, [feature, layer])(x)
+    assert seen[layer][0].numel() <= MOST
+    assert seen[feature].ndim == 4

@@ -27,7 +27,7 @@ TRAINING: dict[str, tuple[str, str]] = {
     "noise": ("X", "Of picture, feature and code, in their deviations: joint PPGN-h; 0 is the noiseless one."),
     "hidden": ("N", "Units of the decoder's dense layer."), "width": ("N", "Channels of the decoder's first maps."),
     "denoisers": ("N", "Steps of the denoisers that PPGN-h and PPGN-x ask; 0 for none."),
-    "seed": ("N", "Of weights, order, noise."),
+    "half": ("", "Compute in bf16, where the processor multiplies it."), "seed": ("N", "Of weights, order, noise."),
 }  # fmt: skip
 
 
@@ -45,12 +45,14 @@ def train_generator(
     size: Size = None,
     channels: Grey = None,
     encoder: Annotated[
-        str, typer.Option(metavar="MODEL", help="The network whose layer is the code; digits for mnist.")
+        str, typer.Option(metavar="MODEL", help="The network whose layer is the code; that of the data set.")
     ] = "",
     encoder_arch: Annotated[
         str | None, typer.Option(metavar="NAME", help="The architecture of an encoder file.")
     ] = None,
-    layer: Annotated[str, typer.Option(metavar="LAYER", help="The layer that is the code; relu3 for digits.")] = "",
+    layer: Annotated[
+        str, typer.Option(metavar="LAYER", help="The layer that is the code; relu3 for digits, block3 for others.")
+    ] = "",
     feature_layer: Annotated[
         str, typer.Option(metavar="LAYER", help="Of the feature loss; the last maps before the code if not given.")
     ] = "",
@@ -63,6 +65,7 @@ def train_generator(
     hidden: Annotated[str | None, typer.Option(metavar="N", help=TRAINING["hidden"][1])] = None,
     width: Annotated[str | None, typer.Option(metavar="N", help=TRAINING["width"][1])] = None,
     denoisers: Annotated[str | None, typer.Option(metavar="N", help=TRAINING["denoisers"][1])] = None,
+    half: Annotated[bool, typer.Option("--half", help=TRAINING["half"][1])] = False,
     seed: Annotated[str | None, typer.Option(metavar="N", help=TRAINING["seed"][1])] = None,
     title: Annotated[str, typer.Option(metavar="TEXT", help="The generator's name for people.")] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever is in the folder.")] = False,
@@ -76,7 +79,7 @@ def train_generator(
 
     given = {
         "steps": steps, "batch_size": batch_size, "lr": lr, "feature": feature, "adversarial": adversarial,
-        "noise": noise, "hidden": hidden, "width": width, "denoisers": denoisers, "seed": seed,
+        "noise": noise, "hidden": hidden, "width": width, "denoisers": denoisers, "half": half or None, "seed": seed,
     }  # fmt: skip
     what = job.Order(
         dataset, data, size, channels, encoder, encoder_arch, layer, feature_layer, title,
@@ -157,7 +160,7 @@ def score(
     arch: Arch = None,
     json: Json = False,
 ) -> Result:
-    """Hold pictures of the same units by several methods against real ones, as a table; on the CPU."""
+    """Hold pictures of the same units by several methods against real ones, as a table and a plot; on the CPU."""
     from vizcore.cli import score as job
 
     order = job.Order(model, arch, dataset, data, classes, unit, methods, generator, transfer, seeds, steps, most, fit)

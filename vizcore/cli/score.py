@@ -19,7 +19,7 @@ from vizcore.errors import SpecError
 if TYPE_CHECKING:
     from vizcore.ruler import Length
 
-FACTS, SHEET = "score.json", "sheet.png"
+FACTS, SHEET, PLOT = "score.json", "sheet.png", "plot.svg"
 COLUMNS = (
     "activation", "held_out", "transfer", "transferred", "nearest", "spectrum", "diversity", "seconds",
 )  # fmt: skip
@@ -113,12 +113,17 @@ def table(lengths: list[Length]) -> list[dict[str, Any]]:
 def _save(out: Path, data: dict[str, Any], tiles: list[np.ndarray], captions: list[str], columns: int) -> None:
     from vizcore.export import contact_sheet, write_atomically
     from vizcore.look import display, sheets
+    from vizcore.rulerplot import plot
 
     colour = [np.repeat(tile, 3, 2) if tile.shape[2] == 1 else tile for tile in tiles]
     side = max(TILE, *(tile.shape[0] for tile in colour))
     large = np.stack([sheets.square(display.enlarge(tile, side), side) for tile in colour])
     facts = {key: data[key] for key in ("model", "layer", "units", "dataset", "generator")}
     data["sheet"] = str(sheets.save(out / SHEET, contact_sheet(large, captions, columns), facts))
+    what = f"{data['layer']} {', '.join(map(str, data['units']))}" if data["layer"] else "classes"
+    drawn = plot(data["table"], f"{Path(data['model']).name}, {what}", COLUMNS)
+    write_atomically(out / PLOT, drawn.encode())
+    data["plot"] = str(out / PLOT)
     write_atomically(out / FACTS, (json_module.dumps(console.plain(data), indent=1) + "\n").encode())
 
 
@@ -128,6 +133,6 @@ def _view(data: dict[str, Any]) -> RenderableType:
         view.add_row(row["method"], *(console.cell(row[column]) for column in COLUMNS))
     text = (
         f"means over {len(data['units'])} units and {data['seeds']} seeds, against {data['real']} real pictures; "
-        f"sheet: {console.cell(data['sheet'])}"
+        f"sheet: {console.cell(data['sheet'])}, plot: {console.cell(data['plot'])}"
     )
     return Group(view, "", text)

@@ -16,7 +16,11 @@ from vizcore.cli.render import interruptible, memory_errors, open_network, writa
 from vizcore.errors import SpecError
 
 EVERY = 100  # steps from one checkpoint to the next
-DEFAULTS = {"mnist": ("digits", "relu3", "pool2")}  # encoder, layer of the code, layer of the feature loss
+DEFAULTS = {  # encoder, layer of the code, layer of the feature loss
+    "mnist": ("digits", "relu3", "pool2"),
+    "fer2013": ("faces", "block3", "block1"),
+    "cifar10": ("cifar10", "block3", "block1"),
+}
 
 
 @dataclass(frozen=True)

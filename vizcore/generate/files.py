@@ -4,6 +4,7 @@
 
     encoder.*  decoder.*  denoiser.*  image_denoiser.*     the networks
     stats.mean  stats.std  stats.lower  stats.upper        of the code
+    stats.axes  stats.spread                               its main axes, and its deviation along each
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from safetensors.torch import save as packed
 
 from vizcore.errors import ModelError
 from vizcore.export import write_atomically
-from vizcore.generate.generator import Autoencoder, CodeStats
+from vizcore.generate.generator import Autoencoder, Axes, CodeStats
 from vizcore.generate.nets import CodeDenoiser, Decoder, ImageDenoiser
 from vizcore.zoo import architectures
 from vizcore.zoo import card as cards
@@ -43,19 +44,21 @@ def bundled() -> dict[str, Path]:
 
 def save(folder: Path, generator: Autoencoder, title: str, decoder: Mapping[str, int],
          facts: Mapping[str, Any]) -> None:  # fmt: skip
-    """Write ``generator``; weights in half precision, but for the encoder's, on which the codes depend.
+    """Write ``generator``; weights in half precision, those of the encoder, on which codes depend, if nothing is lost.
 
     Args:
         decoder: ``hidden`` and ``width`` of its :class:`Decoder`.
         facts: whatever else the card is to say.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {f"encoder.{key}": value for key, value in generator.encoder.module.state_dict().items()}
+    state = {f"encoder.{key}": _halved(value) for key, value in generator.encoder.module.state_dict().items()}
     parts = {"decoder": generator.decoder, "denoiser": generator.denoiser, "image_denoiser": generator.image_denoiser}
     for part, module in parts.items():
         if module is not None:
             state |= {f"{part}.{key}": value.half() for key, value in module.state_dict().items()}
     state |= {f"stats.{key}": getattr(generator.stats, key) for key in _STATS}
+    if generator.axes is not None:
+        state |= {"stats.axes": generator.axes.units.half(), "stats.spread": generator.axes.spread}
     data = packed({key: value.detach().cpu().contiguous() for key, value in state.items()})
     encoder = cards.to_dict(dataclasses.replace(generator.encoder.card, facts={}))
     card = {
@@ -96,7 +99,7 @@ def load(folder: Path) -> Autoencoder:
     _fill(decoder, state, "decoder")
     denoiser, image_denoiser = None, None
     if "denoiser" in denoisers:
-        denoiser = CodeDenoiser(stats.mean.numel())
+        denoiser = CodeDenoiser(shape)
         _fill(denoiser, state, "denoiser")
     if "image_denoiser" in denoisers:
         image_denoiser = ImageDenoiser(encoder_card.channels)
@@ -104,7 +107,7 @@ def load(folder: Path) -> Autoencoder:
     facts = {key: value for key, value in card.items() if key not in _FIELDS}
     found = Autoencoder(
         str(card.get("name", folder.name)), Network(encoder_card, network), layer, decoder, stats, denoiser,
-        image_denoiser, facts,
+        image_denoiser, facts, _axes(state, stats),
     )  # fmt: skip
     found.check()
     return found
@@ -127,6 +130,26 @@ def _tensor(state: Mapping[str, torch.Tensor], key: str) -> torch.Tensor:
     if key not in state:
         raise ModelError(f"The generator's weights lack {key}.", "Use the weights that belong to the card.")
     return state[key].float()
+
+
+def _axes(state: Mapping[str, torch.Tensor], stats: CodeStats) -> Axes | None:
+    if "stats.axes" not in state:
+        return None
+    found = Axes(_tensor(state, "stats.axes"), _tensor(state, "stats.spread"))
+    if found.units.ndim != 2 or tuple(found.units.shape) != (found.spread.numel(), stats.mean.numel()):
+        raise ModelError(
+            f"The axes of the code are {list(found.units.shape)}, its units {stats.mean.numel()}.",
+            "Use the card and the weights that belong together.",
+        )
+    return found
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    """In half precision where every number stays what it is."""
+    if value.dtype != torch.float32:
+        return value
+    half = value.half()
+    return half if torch.equal(half.float(), value) else value
 
 
 def _fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], part: str) -> None:

@@ -20,6 +20,7 @@ from vizcore.layers import Cut
 from vizcore.rng import START, stream
 from vizcore.zoo.load import Network
 
+AXES = 64  # of a code, at most: less is lost of its variance than a decoder leaves out of its pictures
 SPREAD = 3.0  # deviations above the mean that a unit may reach (DGN-AM: Nguyen et al. 2016, appendix)
 
 
@@ -58,6 +59,36 @@ def measure(codes: Tensor) -> CodeStats:
     mean, std = codes.mean(0), codes.std(0)
     lower = torch.zeros_like(mean) if float(codes.min()) >= 0 else mean - SPREAD * std
     return CodeStats(mean, std, lower, mean + SPREAD * std)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How the units of a code vary together: the main axes of the codes of real pictures.
+
+    Args:
+        units: ``[K, units]``, orthonormal; ``spread``: ``[K]``, the deviation along each.
+    """
+
+    units: Tensor
+    spread: Tensor
+
+    def drawn(self, noise: Tensor, std: Tensor) -> Tensor:
+        """Standard normal ``noise`` ``[N, units]`` with the spread of each axis; what is left of ``std`` besides."""
+        units, spread = self.units.to(noise), self.spread.to(noise)
+        along = noise @ units.T
+        rest = (std.square() - (spread[:, None] * units).square().sum(0)).clamp_min(0).sqrt()
+        return (along * spread) @ units + rest * (noise - along @ units)
+
+
+def axes(codes: Tensor, most: int = AXES) -> Axes:
+    """The main axes of codes ``[N, *code_shape]`` (by singular values of them, less their mean)."""
+    flat = codes.flatten(1)
+    flat = flat - flat.mean(0)
+    count = min(most, *flat.shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # torch.svd_lowrank begins with random vectors
+        _, values, units = torch.svd_lowrank(flat, q=min(count + 8, *flat.shape), niter=4)
+    return Axes(units.T[:count].contiguous(), values[:count] / max(len(flat) - 1, 1) ** 0.5)
 
 
 def unmeasured(shape: tuple[int, ...], std: float, lower: float, upper: float) -> CodeStats:
@@ -106,15 +137,19 @@ class Generator:
         return None if again is None else again - code
 
     def sample(self, count: int, seed: int, channels: tuple[int, ...] | None = None) -> Tensor:
-        """Codes ``[count, *code_shape]`` drawn like those of real pictures, unit by unit, within the box.
+        """Codes ``[count, *code_shape]`` drawn like those of real pictures, within the box.
 
         Args:
             channels: an address for each, so that a chain alone starts as it does among others.
         """
         shape = self.code_shape
         rows = [stream(seed, row, START).standard_normal(shape) for row in channels or tuple(range(count))]
-        noise = torch.stack([torch.from_numpy(row) for row in rows]).to(self.stats.mean)
-        return self.project(self.stats.mean + self.stats.std * noise)
+        return self.drawn(torch.stack([torch.from_numpy(row) for row in rows]).to(self.stats.mean))
+
+    def drawn(self, noise: Tensor) -> Tensor:
+        """Standard normal noise ``[N, *code_shape]`` as codes like those of real pictures, unit by unit."""
+        stats = self.stats.to(noise)
+        return self.project(stats.mean + stats.std * noise)
 
     def project(self, code: Tensor) -> Tensor:
         """``code``, kept in the box of the statistics."""
@@ -154,12 +189,13 @@ class Autoencoder(Generator):
         encoder: the network, and ``layer``, whose output is the code.
         denoiser: R_h, where there is one.
         image_denoiser: R_x of PPGN-x, where there is one.
+        axes: how the units of the code vary together, where that is known.
     """
 
     def __init__(self, name: str, encoder: Network, layer: str, decoder: nn.Module, stats: CodeStats,
                  denoiser: nn.Module | None = None, image_denoiser: nn.Module | None = None,
-                 facts: dict[str, Any] | None = None) -> None:  # fmt: skip
-        self.name, self.encoder, self.layer, self.stats = name, encoder, layer, stats
+                 facts: dict[str, Any] | None = None, axes: Axes | None = None) -> None:  # fmt: skip
+        self.name, self.encoder, self.layer, self.stats, self.axes = name, encoder, layer, stats, axes
         self.decoder = decoder.eval().requires_grad_(False)
         self.denoiser = denoiser.eval().requires_grad_(False) if denoiser is not None else None
         self.image_denoiser = image_denoiser.eval().requires_grad_(False) if image_denoiser is not None else None
@@ -177,6 +213,13 @@ class Autoencoder(Generator):
 
     def encode(self, pictures: Tensor) -> Tensor:
         return self._cut(self.encoder.normalize(pictures))[self.layer]
+
+    def drawn(self, noise: Tensor) -> Tensor:
+        if self.axes is None:
+            return super().drawn(noise)
+        stats = self.stats.to(noise)
+        change = self.axes.drawn(noise.flatten(1), stats.std.flatten())
+        return self.project(stats.mean + change.view_as(noise))
 
     def denoise(self, code: Tensor) -> Tensor | None:
         if self.denoiser is None:

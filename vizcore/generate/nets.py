@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import torch
 from torch import Tensor, nn
 
 SLOPE = 0.3  # of the leaky rectifiers, as in the published generators
@@ -49,6 +50,19 @@ class Decoder(nn.Module):
         parts.append(nn.Conv2d(last, channels, 3, padding=1))
         self.paint = nn.Sequential(*parts)
 
+    @torch.no_grad()
+    def see(self, units: Tensor, mean: Tensor, scale: float) -> None:
+        """Let the first layer say how far codes are along the axes ``units`` ``[K, code]`` from ``mean``, in ``scale``.
+
+        Where there are fewer axes than hidden units, the others stay silent.
+        """
+        first = self.dense[0]
+        assert isinstance(first, nn.Linear)
+        weight = torch.zeros_like(first.weight)
+        weight[: len(units)] = units[: len(weight)] / scale
+        first.weight.copy_(weight)
+        first.bias.copy_(-(weight @ mean.flatten()))
+
     def forward(self, code: Tensor) -> Tensor:
         x = self.dense(code.flatten(1)).view(-1, self.width, self.side, self.side)
         picture: Tensor = self.paint(x)[:, :, : self.size, : self.size].sigmoid()
@@ -56,20 +70,29 @@ class Decoder(nn.Module):
 
 
 class CodeDenoiser(nn.Module):
-    """A denoising autoencoder of seven layers on vectors (Nguyen et al. 2017, section 3.3), narrowest in the middle."""
+    """A denoising autoencoder of seven sizes, narrowest in the middle (Nguyen et al. 2017, section 3.3).
 
-    def __init__(self, code: int) -> None:
+    Dense layers on vectors, convolutions on maps, where dense ones would be larger than the generator itself.
+
+    Args:
+        shape: of a code, ``(units,)`` or ``(channels, height, width)``.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
+        code = shape[0]
         widths = [code, max(code // 2, 48), max(code // 4, 40), max(code // 8, 32)]
         widths += widths[-2::-1]
         parts: list[nn.Module] = []
-        for before, after in itertools.pairwise(widths):
-            parts += [nn.Linear(before, after), _lrelu()]
+        for index, (before, after) in enumerate(itertools.pairwise(widths)):
+            kernel = 1 if index in (0, len(widths) - 2) else 3
+            flat = len(shape) == 1
+            parts += [nn.Linear(before, after) if flat else nn.Conv2d(before, after, kernel, padding="same"), _lrelu()]
         self.layers = nn.Sequential(*parts[:-1])
 
     def forward(self, code: Tensor) -> Tensor:
-        restored: Tensor = self.layers(code.flatten(1))
-        return restored.view_as(code)
+        restored: Tensor = self.layers(code)
+        return restored
 
 
 class ImageDenoiser(nn.Module):

@@ -157,8 +157,7 @@ class Sampler(Iterator[Sample]):
         self._eps1 = torch.tensor(draws, dtype=self.codes.dtype)
         noise = self._normal(self.step, RESET + 1)
         if self.walk.start == "codes":
-            stats = self.generator.stats
-            self.codes = self.generator.project(stats.mean.to(noise) + stats.std.to(noise) * noise)
+            self.codes = self.generator.drawn(noise)
         else:
             self.codes = self._boxed(noise * self.generator.stats.scale)
 

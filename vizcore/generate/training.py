@@ -4,6 +4,9 @@
 earlier layer of the same network (Dosovitskiy & Brox 2016, equation 1).  With ``noise`` on picture, feature and code it
 is joint PPGN-h, without it the noiseless one (Nguyen et al. 2017, sections 3.4 and 3.5).
 
+Where the code is maps, thousands of numbers that vary together, the decoder sees them along the main axes of the codes
+of real pictures, which are not trained: what changes its picture is what real pictures differ by.
+
 Batches belong to (seed, step), so a training that was cut off goes on as if it had not been.
 """
 
@@ -27,7 +30,7 @@ import vizcore
 from vizcore.errors import SpecError, TrainingError
 from vizcore.export import drafted, write_atomically
 from vizcore.generate import files
-from vizcore.generate.generator import Autoencoder, CodeStats, measure, resized
+from vizcore.generate.generator import AXES, Autoencoder, Axes, CodeStats, axes, measure, resized
 from vizcore.generate.nets import CodeDenoiser, Decoder, Discriminator, ImageDenoiser
 from vizcore.layers import Cut, find_layer
 from vizcore.params import Param, collect, param
@@ -58,6 +61,8 @@ class Recipe:
     width: int = param(64, "Width", "Channels of the decoder's first maps.", "Generator", minimum=16, maximum=1024)
     denoisers: int = param(600, "Denoisers", "Steps of each denoiser, of codes (PPGN-h) and of pictures (PPGN-x); "
                            "0 for none.", "Generator", minimum=0, maximum=1_000_000)  # fmt: skip
+    half: bool = param(False, "bf16", "Compute the decoder's training in bf16, where the processor multiplies it.",
+                       "Generator")  # fmt: skip
     seed: int = param(0, "Seed", "Of weights, order, noise.", "Generator", minimum=0, maximum=2**31 - 1)
 
 
@@ -107,6 +112,7 @@ class Trainer:
         if self.feature_layer:
             find_layer(network, self.feature_layer)
         self._cut = Cut(network.module, [layer])
+        self._early = Cut(network.module, [self.feature_layer]) if self.feature_layer else self._cut
         self._both = (
             Cut(network.module, list(dict.fromkeys([self.feature_layer, layer]))) if self.feature_layer else None
         )
@@ -115,13 +121,15 @@ class Trainer:
             torch.manual_seed(what.seed)
             self.decoder = Decoder(count, dataset.channels, dataset.size, what.hidden, what.width)
             self.critic = Discriminator(dataset.channels)
-            self.denoiser, self.image_denoiser = CodeDenoiser(count), ImageDenoiser(dataset.channels)
-        self._adam = torch.optim.Adam(self.decoder.parameters(), what.lr)
+            self.denoiser, self.image_denoiser = CodeDenoiser(shape), ImageDenoiser(dataset.channels)
+        self._maps = len(shape) > 1
+        learnt = [v for name, v in self.decoder.named_parameters() if not (self._maps and name.startswith("dense.0."))]
+        self._adam = torch.optim.Adam(learnt, what.lr)
         self._critic_adam = torch.optim.Adam(self.critic.parameters(), what.lr / 4, betas=(0.5, 0.999))
         self.step, self.seconds, self.cpu = 0, 0.0, 0.0
         self._resting = ""
         self._begin(fresh)
-        self.stats = self._measure()
+        self.stats, self.axes = self._measure()
 
     @property
     def finished(self) -> bool:
@@ -151,8 +159,8 @@ class Trainer:
             with self._timed():
                 rng = self._rng(step, 1)
                 pictures = self._pick(rng, 128)
-                with torch.no_grad():
-                    code = self._code(pictures) / scale
+                with torch.no_grad(), self._precision():
+                    code = self._code(pictures).float() / scale
                 noisy = code + torch.randn(code.shape, generator=rng) * torch.rand(
                     len(code), *[1] * (code.ndim - 1), generator=rng
                 )
@@ -189,25 +197,31 @@ class Trainer:
         """The generator as it is now."""
         return Autoencoder(
             self.name, self.network, self.layer, self.decoder, self.stats, self.denoiser if denoisers else None,
-            self.image_denoiser if denoisers else None, self._told(),
+            self.image_denoiser if denoisers else None, self._told(), self.axes,
         )  # fmt: skip
 
     def _one(self) -> tuple[float, float, float]:
         what, rng = self.recipe, self._rng(self.step, 0)
         pictures = self._pick(rng, what.batch_size)
-        with torch.no_grad():
+        with torch.no_grad(), self._precision():
             feature, code = self._see(pictures, rng)
+            code = code.float()
         if what.noise:
             code = code + what.noise * self.stats.scale * torch.randn(code.shape, generator=rng)
-        made = self.decoder(code)
+        with self._precision():
+            made = self.decoder(code).float()
         image = F.mse_loss(made, pictures)
         loss, far, verdict = image, torch.zeros(()), torch.zeros(())
         if what.feature and feature is not None:
-            seen = Cut(self.network.module, [self.feature_layer])(self.network.normalize(made))[self.feature_layer]
-            far = F.mse_loss(seen, feature) / feature.var().clamp_min(1e-12)
+            with self._precision():
+                seen = self._early(self.network.normalize(made))[self.feature_layer]
+            feature = feature.float()
+            far = F.mse_loss(seen.float(), feature) / feature.var().clamp_min(1e-12)
             loss = loss + what.feature * far
         if what.adversarial and self._resting != "generator":
-            verdict = F.softplus(-self.critic(made)).mean()
+            with self._precision():
+                verdict = self.critic(made).float()
+            verdict = F.softplus(-verdict).mean()
             loss = loss + what.adversarial * verdict
         for group in self._adam.param_groups:
             group["lr"] = what.lr * _rate(self.step / what.steps)
@@ -221,7 +235,9 @@ class Trainer:
 
     def _judge(self, real: Tensor, made: Tensor) -> float:
         """Let the discriminator learn, unless it rests; its loss."""
-        loss = (F.softplus(-self.critic(real)) + F.softplus(self.critic(made))).mean()
+        with self._precision():
+            yes, no = self.critic(real).float(), self.critic(made).float()
+        loss = (F.softplus(-yes) + F.softplus(no)).mean()
         if self._resting != "critic":
             _descend(self._critic_adam, loss)
         return float(loss.detach())
@@ -250,6 +266,9 @@ class Trainer:
     def _code(self, pictures: Tensor) -> Tensor:
         return self._cut(self.network.normalize(pictures))[self.layer]
 
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        return torch.autocast("cpu", torch.bfloat16) if self.recipe.half else contextlib.nullcontext()
+
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
         """Count the seconds that pass, and those of the processor."""
@@ -265,12 +284,19 @@ class Trainer:
     def _rng(self, step: int, purpose: int) -> torch.Generator:
         return torch.Generator().manual_seed((self.recipe.seed * 2 + purpose) * 1_000_003 + step)
 
-    def _measure(self) -> CodeStats:
+    def _measure(self) -> tuple[CodeStats, Axes | None]:
+        """Statistics of the code, and of maps the main axes, along which the decoder is made to see them."""
         rng = self._rng(0, 1)
         rows = torch.randperm(len(self.train), generator=rng)[:MEASURED]
         with torch.no_grad():
             codes = torch.cat([self._code(self.train.images[part].float() / 255) for part in torch.split(rows, 500)])
-        return measure(codes)
+        stats = measure(codes)
+        if not self._maps:
+            return stats, None
+        found = axes(codes, max(self.recipe.hidden, AXES))
+        if self.step == 0:
+            self.decoder.see(found.units, stats.mean, float(found.spread[: self.recipe.hidden].mean()))
+        return stats, Axes(found.units[:AXES], found.spread[:AXES])
 
     def _fits(self) -> None:
         card, data = self.network.card, self.dataset
@@ -309,6 +335,7 @@ class Trainer:
         what = self.recipe
         words = f"{what.steps} steps of {what.batch_size} pictures, Adam {what.lr:g}; feature loss {what.feature:g} "
         words += f"({self.feature_layer or 'none'}), adversarial loss {what.adversarial:g}, noise {what.noise:g}"
+        words += "; bf16" if what.half else ""
         return {
             **self.facts, "data": self.dataset.facts.get("data", self.dataset.name), "recipe": words, "seed": what.seed,
             "seconds": round(self.seconds), "cpu_seconds": round(self.cpu), "vizcore": vizcore.__version__,
