@@ -63,10 +63,10 @@ PAINTERS = {
     "digits": Painter("digits", "digits", "digits-generator", ("mnist", "mnist"), "relu2",
                       judge={"filters": [12, 24], "units": [48], "grid": 3}),
     "faces": Painter("faces", "faces", "faces-generator", ("fer2013", "fer2013.zip"), "block2",
-                     judge={"filters": [24, 48, 96], "units": [64], "grid": 3}, steps=2000, flip=True,
+                     judge={"filters": [24, 48, 96], "units": [64], "grid": 3}, steps=800, flip=True,
                      classes=tuple(range(7))),
     "cifar10": Painter("CIFAR-10", "cifar10", "cifar10-generator", ("cifar10", "cifar10.zip"), "block2",
-                       judge={"filters": [32, 64, 128], "units": [64], "grid": 2}, steps=2500, flip=True),
+                       judge={"filters": [32, 64, 128], "units": [64], "grid": 2}, steps=1000, flip=True),
     "squeezenet": Painter("SqueezeNet 1.0", str(SQUEEZENET), "cifar10-generator", ("imagenette80.zip", ""),
                           "features.7", fit="resize", classes=(207, 404, 817, 555, 569, 94, 340, 30)),
 }  # fmt: skip

@@ -186,7 +186,7 @@ def test_codes_of_maps_have_axes_and_a_denoiser_of_maps(tmp_path: Path) -> None:
     assert len(made.code_shape) == 3
     assert isinstance(made.denoiser, CodeDenoiser)
     codes = made.sample(3, seed=1)
-    assert torch.allclose(codes, own.sample(3, seed=1), atol=0.01)
+    assert torch.allclose(codes, own.sample(3, seed=1), atol=0.1)  # axes are kept in half precision
     assert made.denoise(codes).shape == codes.shape
     state = load_file(tmp_path / files.WEIGHTS)
     state["stats.axes"] = state["stats.axes"][:, 1:].contiguous()
