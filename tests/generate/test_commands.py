@@ -100,3 +100,13 @@ def test_the_bundled_generator_is_small_and_keeps_classes() -> None:
     card = json.loads((folder / files.CARD).read_text())
     assert card["class_kept"] >= 0.95
     assert files.load(folder).code_shape == (64,)
+
+
+def test_the_bundled_generator_of_faces_reaches_expressions(tmp_path: Path, run: Run) -> None:
+    folder = files.bundled()["faces-generator"]
+    assert (folder / files.WEIGHTS).stat().st_size < 5_000_000
+    assert files.load(folder).code_shape == (128, 6, 6)
+    data = run("generate", "faces", "--generator", "faces-generator", "--classes", "3,5", "--steps", "20",
+               "--rate", "0.2", "--out", str(tmp_path / "out"))  # fmt: skip
+    assert all(one["probability"] > 0.9 for one in data["targets"])
+    assert data["walk"]["start"] == "codes"

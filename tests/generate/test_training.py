@@ -189,9 +189,9 @@ def test_codes_of_maps_have_axes_and_a_denoiser_of_maps(tmp_path: Path) -> None:
     assert torch.allclose(codes, own.sample(3, seed=1), atol=0.1)  # axes are kept in half precision
     assert made.denoise(codes).shape == codes.shape
     state = load_file(tmp_path / files.WEIGHTS)
-    state["stats.axes"] = state["stats.axes"][:, 1:].contiguous()
+    state["stats.spread"] = torch.ones(17)
     save_file(state, tmp_path / files.WEIGHTS)
-    with pytest.raises(ModelError, match="axes of the code"):
+    with pytest.raises(ModelError, match="17 spreads"):
         files.load(tmp_path)
 
 
@@ -218,3 +218,14 @@ def test_named_data_sets_have_a_network_and_a_layer_that_can_be_a_code(name: str
         seen = Cut(net.module, [feature, layer])(x)
     assert seen[layer][0].numel() <= MOST
     assert seen[feature].ndim == 4
+
+
+def test_quality_is_of_pictures_of_all_classes(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    part = dataset().any
+    order = part.labels.argsort(stable=True)  # as class folders are read
+    sorted_ = Part(part.images[order], part.labels[order])
+    few, all_ = quality(one.generator(), sorted_, 30), quality(one.generator(), sorted_)
+    assert few["image_error"] == pytest.approx(all_["image_error"], rel=0.02)
+    first = quality(one.generator(), Part(sorted_.images[:20], sorted_.labels[:20]))
+    assert first["image_error"] != pytest.approx(all_["image_error"], rel=0.02)

@@ -15,7 +15,8 @@ from vizcore.generate.spec import PARAMS as WALK
 from vizcore.generate.spec import SHORT
 
 GENERATOR_HELP = (
-    "digits-generator, a folder of vizcore train-generator, deepsim:NET=FILE (fc6, fc7, fc8, pool5), taesd, "
+    "digits-generator, faces-generator, a folder of vizcore train-generator, deepsim:NET=FILE (fc6, fc7, fc8, pool5), "
+    "taesd, "
     "or pixels for none."
 )
 # Written out, since the module that trains imports torch, and the command line does not until it must.

@@ -4,7 +4,7 @@
 
     encoder.*  decoder.*  denoiser.*  image_denoiser.*     the networks
     stats.mean  stats.std  stats.lower  stats.upper        of the code
-    stats.axes  stats.spread                               its main axes, and its deviation along each
+    stats.spread                                           along the main axes, which decoder.dense.0 holds
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def save(folder: Path, generator: Autoencoder, title: str, decoder: Mapping[str,
             state |= {f"{part}.{key}": value.half() for key, value in module.state_dict().items()}
     state |= {f"stats.{key}": getattr(generator.stats, key) for key in _STATS}
     if generator.axes is not None:
-        state |= {"stats.axes": generator.axes.units.half(), "stats.spread": generator.axes.spread}
+        state["stats.spread"] = generator.axes.spread
     data = packed({key: value.detach().cpu().contiguous() for key, value in state.items()})
     encoder = cards.to_dict(dataclasses.replace(generator.encoder.card, facts={}))
     card = {
@@ -107,7 +107,7 @@ def load(folder: Path) -> Autoencoder:
     facts = {key: value for key, value in card.items() if key not in _FIELDS}
     found = Autoencoder(
         str(card.get("name", folder.name)), Network(encoder_card, network), layer, decoder, stats, denoiser,
-        image_denoiser, facts, _axes(state, stats),
+        image_denoiser, facts, _axes(state, decoder),
     )  # fmt: skip
     found.check()
     return found
@@ -132,16 +132,16 @@ def _tensor(state: Mapping[str, torch.Tensor], key: str) -> torch.Tensor:
     return state[key].float()
 
 
-def _axes(state: Mapping[str, torch.Tensor], stats: CodeStats) -> Axes | None:
-    if "stats.axes" not in state:
+def _axes(state: Mapping[str, torch.Tensor], decoder: Decoder) -> Axes | None:
+    if "stats.spread" not in state:
         return None
-    found = Axes(_tensor(state, "stats.axes"), _tensor(state, "stats.spread"))
-    if found.units.ndim != 2 or tuple(found.units.shape) != (found.spread.numel(), stats.mean.numel()):
+    spread, units = _tensor(state, "stats.spread"), decoder.axes()
+    if spread.ndim != 1 or len(spread) > len(units):
         raise ModelError(
-            f"The axes of the code are {list(found.units.shape)}, its units {stats.mean.numel()}.",
+            f"There are {spread.numel()} spreads of a code that is seen along {len(units)} axes.",
             "Use the card and the weights that belong together.",
         )
-    return found
+    return Axes(units[: len(spread)], spread)
 
 
 def _halved(value: torch.Tensor) -> torch.Tensor:

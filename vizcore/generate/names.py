@@ -2,7 +2,7 @@
 
 ::
 
-    digits-generator        bundled
+    digits-generator        bundled, as is faces-generator
     FOLDER                  of vizcore train-generator
     deepsim:NET=FILE        a published one (:mod:`vizcore.generate.published`); NET is fc6, fc7, fc8 or pool5
     taesd, taesd=FOLDER     the tiny autoencoder, if diffusers is installed

@@ -63,6 +63,12 @@ class Decoder(nn.Module):
         first.weight.copy_(weight)
         first.bias.copy_(-(weight @ mean.flatten()))
 
+    def axes(self) -> Tensor:
+        """What :meth:`see` was given: ``[hidden, code]``, of length 1 each (0 where there is none)."""
+        first = self.dense[0]
+        assert isinstance(first, nn.Linear)
+        return nn.functional.normalize(first.weight.detach(), dim=1)
+
     def forward(self, code: Tensor) -> Tensor:
         x = self.dense(code.flatten(1)).view(-1, self.width, self.side, self.side)
         picture: Tensor = self.paint(x)[:, :, : self.size, : self.size].sigmoid()

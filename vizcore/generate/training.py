@@ -296,7 +296,8 @@ class Trainer:
         found = axes(codes, max(self.recipe.hidden, AXES))
         if self.step == 0:
             self.decoder.see(found.units, stats.mean, float(found.spread[: self.recipe.hidden].mean()))
-        return stats, Axes(found.units[:AXES], found.spread[:AXES])
+        known = min(AXES, self.recipe.hidden)
+        return stats, Axes(found.units[:known], found.spread[:known])
 
     def _fits(self) -> None:
         card, data = self.network.card, self.dataset
@@ -388,7 +389,8 @@ def quality(generator: Autoencoder, part: Part, most: int = 2000) -> dict[str, f
         ``class_kept``: the share of pictures whose class, as the encoder's network sees it, stays; ``image_error``:
         mean square of pixels; ``code_error``: ‖E(G(h)) − h‖ / ‖h‖.
     """
-    pictures = part.images[:most].float() / 255
+    rows = torch.linspace(0, len(part) - 1, min(most, len(part))).long()  # evenly: class folders come class by class
+    pictures = part.images[rows].float() / 255
     network = generator.encoder
     kept, error, far, long = 0, 0.0, 0.0, 0.0
     with torch.no_grad():
