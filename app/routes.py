@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler, authenticated
 
@@ -26,6 +27,15 @@ from vizcore.spec import to_dict
 
 _RUN = r"([0-9]{8}-[0-9]{6}-[0-9a-f]{6})"  # ids only, never a path
 _STEP = r"([0-9]{1,9})"
+
+
+class Home(AuthRequestHandler):
+    """The bare address leads to the page, and what it asks for comes along."""
+
+    @authenticated
+    def get(self) -> None:
+        query = f"?{self.request.query}" if self.request.query else ""
+        self.redirect(f"{getattr(self.application, 'prefix', '')}/app{query}")
 
 
 class Health(RequestHandler):
@@ -199,6 +209,9 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (PATTERN, Atlas),
     (rf"/thumbnails/{_RUN}", Thumbnail),
 ]
+
+SERVED = [(r"/?", Home), *PATTERNS]
+"""The addresses of ``vizcore serve``: there the bare one is the page's, too."""
 
 
 def install() -> bool:

@@ -20,7 +20,7 @@ from bokeh.command.subcommands.serve import Serve
 from bokeh.settings import settings
 from bokeh.util.token import generate_secret_key
 
-from app.routes import PATTERNS
+from app.routes import SERVED
 from vizcore.errors import ModelError, VizcoreError
 
 APP = Path(__file__).resolve().parent
@@ -73,7 +73,7 @@ class Dashboard(Serve):
         self._json = args.json
         if args.session_ids is None and not server_kwargs["sign_sessions"]:
             server_kwargs |= {"sign_sessions": True, "secret_key": generate_secret_key().encode()}
-        return {**server_kwargs, "extra_patterns": PATTERNS}
+        return {**server_kwargs, "extra_patterns": [*SERVED]}
 
     def customize_server(self, server: Any) -> Any:
         """Say where the page is, when the port is open."""

@@ -13,7 +13,7 @@ from bokeh.server.server import Server
 
 import app
 from app.hub import Hub, Options, set_hub
-from app.routes import PATTERNS
+from app.routes import SERVED
 from app.serve import free_port
 from tests.app.fake import FakeEngine
 from vizcore.runs import Library
@@ -29,7 +29,7 @@ def make(
     application = Application(DirectoryHandler(filename=str(Path(app.__file__).parent)))
     port = port or free_port("127.0.0.1", 0)
     server = Server(
-        {"/app": application}, port=port, address="127.0.0.1", extra_patterns=PATTERNS,
+        {"/app": application}, port=port, address="127.0.0.1", extra_patterns=SERVED,
         allow_websocket_origin=origins or [f"localhost:{port}", f"127.0.0.1:{port}"], session_token_expiration=86400,
     )  # fmt: skip
     return server, hub

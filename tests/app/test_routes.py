@@ -207,6 +207,12 @@ def test_a_visit_builds_a_session_that_works_only_when_the_page_is_there(running
     assert len([call for call in running.hub.engine.calls if call[0] == "begin"]) == begun
 
 
+@pytest.mark.parametrize("query", ["", "?page=image&layer=block2"])
+def test_the_bare_address_leads_to_the_page_with_all_that_it_asks_for(running: Running, query: str) -> None:
+    status, headers, _ = running.get(f"/{query}")
+    assert (status, headers["Location"]) == (302, f"/app{query}")
+
+
 def test_a_plain_bokeh_serve_gets_the_same_addresses_once() -> None:
     from bokeh.server.urls import toplevel_patterns
 
