@@ -90,3 +90,31 @@ def test_a_round_advances_all_of_a_company_and_records_each(
             assert steps.tolist() == list(range(7))
             np.testing.assert_allclose(scores, [frame.scores for frame in alone], rtol=0.03, atol=1e-3)  # in bf16
         task.release()
+
+
+def test_a_run_that_idles_lets_go_of_its_memory_and_is_there_again_when_it_is_asked_for(
+    worker: Worker, network: Network
+) -> None:
+    worker._config = Config(worker._config.home, idle=0.05)
+    worker._networks = SimpleNamespace(ready=lambda model, arch: network)  # type: ignore[assignment]
+    paused, running = begin(worker, network, tiny(channels="0"), tiny(channels="1", seed=3))
+    for task in (paused, running):
+        task.watch("somebody")
+    paused.turn()
+    paused.pause()
+    while paused.idle < 0.05:
+        worker._round()
+    worker._round()
+    assert (paused.live, paused.state, running.live) == (False, "paused", True)
+    assert paused.idle == 0
+    running.pause()
+    worker._commands(wait=True)  # nobody says anything: it ends when memory is due
+    worker._inbox.put((0, lambda: None))
+    worker._round()
+    assert not running.live
+    step = paused.step
+    worker._knob(0, paused.run, "rate", 0.2)
+    assert (paused.live, paused.state, paused.next_step) == (True, "paused", step + 1)
+    paused.go()
+    paused.turn()
+    assert paused.step == step + 1

@@ -98,7 +98,8 @@ class Config:
     home: str
     device: str = "auto"
     exact: bool = False
-    live: int = 8  # runs that keep their tensors although they do not run
+    live: int = 8  # runs that keep their tensors although they do not run,
+    idle: float = 60.0  # and for how many seconds at most: they come back from their file
     networks: int = 4  # networks kept loaded: as many as are compared
     files: tuple[str, ...] = ()  # weights files that may be loaded; networks with a name always may
     share: bool = True  # whether runs take steps together; not after a death, so that its cause can be told

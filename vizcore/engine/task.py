@@ -147,6 +147,11 @@ class Task:
         return self._ascent is not None and (self.state == "running" or self._credit > 0)
 
     @property
+    def idle(self) -> float:
+        """Seconds for which it has kept its tensors without need; 0 where it has none, or wants a turn."""
+        return time.monotonic() - self.used if self.live and not self.ready else 0.0
+
+    @property
     def forgettable(self) -> bool:
         """Whether its file says all there is to know."""
         return not self.live and not self.viewers and self.state in ("paused", "done", "failed", "interrupted")
@@ -182,6 +187,7 @@ class Task:
         self._precision = ascent.precision
         self._good = good or (0, ascent.checkpoint())
         self._saved = self._good[0]
+        self.used = time.monotonic()
 
     def release(self) -> None:
         """Let go of tensors and file; what is not in the file yet is written first."""
@@ -239,6 +245,7 @@ class Task:
 
         A run that is being recomputed after a crash has knob turns ahead of it: a new one acts behind those.
         """
+        self.used = time.monotonic()
         step = max(self.next_step, self.knobs.log[-1][0] if self.knobs.log else 0)
         stored = self.knobs.set(step, name, value)
         self._checkpoint(save=step - self._saved >= 16)

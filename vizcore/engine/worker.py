@@ -111,6 +111,8 @@ class Worker:
     def _round(self) -> None:
         for task in self._tasks.values():
             task.rest_if_unwatched()
+        if self._idled >= self._config.idle:
+            self._let_go()
         self._commands(wait=not self._ready())
         run = self._scheduler.pick(self._ready())
         if run is None or self._closing:
@@ -146,11 +148,17 @@ class Worker:
         """Who wants a turn: runs by their id, and one piece of work by its number."""
         return [*(run for run, task in self._tasks.items() if task.ready), *self._works.ready]
 
+    @property
+    def _idled(self) -> float:
+        """Seconds for which a run has kept its memory without need, at the most."""
+        return max((task.idle for task in self._tasks.values()), default=0.0)
+
     def _commands(self, wait: bool) -> None:
-        """Everything that has come; if ``wait``, the first of it is waited for, at no cost."""
+        """Everything that has come; if ``wait``, the first of it is waited for, at no cost, or until memory is due."""
         while not self._closing:
+            due = max(self._config.idle - self._idled, 0.0) if any(task.live for task in self._tasks.values()) else None
             try:
-                message = self._inbox.get(block=wait)
+                message = self._inbox.get(block=wait, timeout=due)
             except queue.Empty:
                 return
             wait = False
@@ -185,12 +193,14 @@ class Worker:
             torch.cuda.empty_cache()
 
     def _let_go(self) -> None:
-        """Release the runs that have idled longest when too many hold memory."""
+        """Release the runs that have idled for long, and longest when too many hold memory."""
         live = [task for task in self._tasks.values() if task.live]
         idle = sorted((task for task in live if not task.ready), key=lambda task: task.used)
-        released = idle[: max(len(live) - self._config.live, 0)]
+        long = sum(task.idle >= self._config.idle for task in idle)
+        released = idle[: max(len(live) - self._config.live, long)]
         for task in released:
             self._guarded(task.release)
+            task.used = time.monotonic()  # one that could not is asked again later
         forgotten = [run for run, task in self._tasks.items() if task.forgettable]
         for run in forgotten:
             del self._tasks[run]  # whoever asks for it again has it from the file
