@@ -121,6 +121,7 @@ class Hub:
         self._looking.shutdown()
         self._making.shutdown(cancel_futures=True)
         self.files.close()
+        self.sources.close()
         self.trainer.close()
         self.engine.close()
 

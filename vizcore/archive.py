@@ -64,6 +64,15 @@ def _nothing(done: int, total: int) -> None:
     """No progress is wanted."""
 
 
+def is_archive(path: str | Path) -> bool:
+    """Whether the file looks like an archive of runs: a zip with a manifest; it may still be damaged."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return MANIFEST in file.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+
+
 # Out -----------------------------------------------------------------------------------------------------------
 
 

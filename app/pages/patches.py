@@ -11,7 +11,9 @@ from app import notices, publish, target
 from app.intents import Fields, words
 from app.pages.networked import NetworkPage, NetworkState
 from app.sources import EXAMPLES
+from vizcore.archive import is_archive
 from vizcore.engine import Place
+from vizcore.errors import PictureError
 
 if TYPE_CHECKING:
     from app.session import Session
@@ -20,9 +22,10 @@ MOST = 6  # folders that are offered
 
 
 class PatchesState(NetworkState):
-    """Besides networks: ``folders`` to choose from, and the ``scan`` that goes on or was the last."""
+    """Besides networks: ``folders`` to choose from, the ``dropped`` one, the ``scan`` that goes on or was the last."""
 
     folders = String(default="")
+    dropped = String(default="")
     scan = String(default="")
 
 
@@ -34,6 +37,7 @@ class PatchesPage(NetworkPage):
         **NetworkPage.intents,
         "scan": lambda page, fields: page.scan(fields),
         "stop": lambda page, fields: page.stop(),
+        "dropped": lambda page, fields: page.dropped(words(fields, "token"), words(fields, "name")),
     }
 
     def __init__(self, session: Session) -> None:
@@ -67,6 +71,31 @@ class PatchesPage(NetworkPage):
             publish.put(self.state, "folders", [*rest[: MOST - 1], unique[EXAMPLES, ""]])
 
         self.pending.add(self.hub.engine.known(), known)
+
+    def dropped(self, token: str, name: str) -> None:
+        """Pictures that were dropped have come, as a zip; one without any may be an archive of runs.
+
+        Raises:
+            PictureError: they have not arrived.
+        """
+        path, sources = self.hub.files.path(token), self.hub.sources
+        if path is None:
+            raise PictureError("The pictures have not arrived.", "Drop them once more.")
+
+        def taken(data: str) -> None:
+            self.hub.files.drop(token)
+            publish.put(self.state, "dropped", {"data": data})
+            self._offer()
+
+        def refused(error: BaseException) -> None:
+            if is_archive(path):
+                self.session.bringing.opened(token, name)
+            else:
+                self.hub.files.drop(token)
+                self.session.tell(notices.from_error(error))
+
+        work = self.hub.long(lambda progress: sources.take(path, name))
+        self.session.jobs.add(work, f"Listing {notices.plain(name, 60, markup=False)}", taken, refused)
 
     def scan(self, fields: Fields) -> None:
         """Look through pictures, or go on where it was left.

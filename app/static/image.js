@@ -93,6 +93,8 @@ export function visit(given) {
   else ask({ do: "network", model: given.model })
 }
 
+export const drops = "Drop a picture or a video"
+
 /** A file that was dropped: pictures are for this page, archives for the frame. */
 export function bring(file) {
   if (/\.(zip|vizrun)$/i.test(file.name)) return false

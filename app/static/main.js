@@ -72,7 +72,7 @@ function ready(given) {
 
 notices.start(ask)
 jobs.start(ask)
-files.start(ask, (file) => frame.current().bring?.(file) ?? false)
+files.start(ask, (file, transfer) => frame.current().bring?.(file, transfer) ?? false, () => frame.current().drops ?? "Drop a picture or an archive of vizcore")
 popover.start()
 keys.start(perform, frame.shown)
 frame.start(pages, ask)

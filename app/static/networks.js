@@ -81,6 +81,8 @@ export function inspect(model) {
   design.open(model)
 }
 
+export const drops = "Drop a picture"
+
 /** A picture that was dropped. */
 export function bring(file) {
   if (/\.(zip|vizrun)$/i.test(file.name)) return false

@@ -1,6 +1,8 @@
 // The page Patches: which parts of real pictures excite each channel of a layer most. Python begins and ends passes over
 // the pictures; what they have found so far is fetched from patches/ (app/picturing.py), anew while a pass goes on.
 
+import * as dropping from "./dropping.js"
+import * as files from "./files.js"
 import * as frame from "./frame.js"
 import * as notices from "./notices.js"
 import * as unit from "./patchunit.js"
@@ -68,6 +70,25 @@ export function take(name, text) {
   if (name === "network") enter(told)
   if (name === "folders") list(told)
   if (name === "scan") follow(told)
+  if (name === "dropped" && told.data !== wish.data) {
+    fill({ name: told.data, only: "" })
+    void look(true)
+  }
+}
+
+export const drops = "Drop a folder or zip of pictures"
+
+/** A folder that is dropped is sent; Python says under which name its pictures are known then. */
+export function bring(file, transfer) {
+  const given = dropping.pictures(transfer)
+  if (!given) return false
+  notices.remove("patches")
+  write(byId("patches-note"), `Reading ${given.name} …`)
+  void dropping.gather(given).then((whole) => {
+    write(byId("patches-note"), "")
+    if (whole) files.send(whole, given.name, (token) => ask({ do: "dropped", token, name: given.name }))
+  })
+  return true
 }
 
 export function seen(on) {
@@ -117,7 +138,7 @@ function settle() {
 
 function list(folders) {
   offered = folders
-  const short = (name) => name.split(/[\\/]/).filter(Boolean).pop() ?? name
+  const short = (name) => name.split(/[\\/]/).filter(Boolean).pop() ?? name // of "dropped:TOKEN/NAME", too
   byId("patches-folders").replaceChildren(
     ...folders.map((one) => {
       const text = (one.name === "examples" ? "bundled examples" : short(one.name)) + (one.only ? ` (${one.only})` : "")

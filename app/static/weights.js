@@ -76,6 +76,8 @@ export function seen(on) {
   void look()
 }
 
+export const drops = "Drop a picture"
+
 /** A picture that was dropped. */
 export function bring(file) {
   if (/\.(zip|vizrun)$/i.test(file.name)) return false

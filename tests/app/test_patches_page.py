@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from app.sources import EXAMPLES, FOLDER, Sources
 from tests.app.conftest import Visit
 from vizcore.engine import Place
 from vizcore.errors import EngineError, PictureError
+from vizcore.look.collections import collect
 
 Make = Callable[..., Visit]
 
@@ -116,3 +120,60 @@ def test_a_server_opens_the_folders_that_it_was_given(tmp_path: Path) -> None:
     assert Sources(anywhere=True).find(str(beside)) == str(beside)
     with pytest.raises(PictureError):
         Sources(anywhere=True).find("\\\\host\\share")
+
+
+def zipped(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in members.items():
+            file.writestr(name.replace("__", "/").replace("_", "."), data)
+    return path
+
+
+def test_what_was_dropped_is_found_by_its_name_until_there_is_no_room(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = (folder / "1.png").read_bytes()
+    here, elsewhere = Sources(anywhere=True), Sources()
+    first = here.take(zipped(tmp_path / "a", b__1_png=picture), "../my: photos\n")
+    assert re.fullmatch(r"dropped:[\w-]{12}/my photos", first)
+    path = here.find(first)
+    assert collect(path).names == ("b/1.png",)
+    assert not (tmp_path / "a").exists()
+    assert here.name(path) == first
+    assert elsewhere.name(path) == ""  # of a server before
+    hidden = elsewhere.take(zipped(tmp_path / "c", x_png=picture), "")
+    assert elsewhere.name(elsewhere.find(hidden)) == ""  # those who share a server do not see each other's
+    with pytest.raises(PictureError, match="no pictures"):
+        here.take(zipped(tmp_path / "d", readme_txt=b"none"), "d")
+    monkeypatch.setattr("app.sources.ROOM", 1)
+    second = here.take(zipped(tmp_path / "e", x_png=picture), "e")
+    assert Path(here.find(second)).is_file()
+    for gone in (first, "dropped:nothing/at all"):
+        with pytest.raises(PictureError, match="not here any more"):
+            here.find(gone)
+    held = Path(here.find(second)).parent
+    here.close()
+    elsewhere.close()
+    assert not held.exists()
+
+
+def test_a_dropped_archive_of_runs_is_opened_and_a_zip_of_neither_refused(visit: Make, tmp_path: Path) -> None:
+    here = arrived(visit, tmp_path)
+    opened = []
+    here.session.bringing.opened = lambda token, name: opened.append(name)  # type: ignore[method-assign]
+    for name, members in {"runs.zip": {"manifest_json": b"{}"}, "texts.zip": {"readme_txt": b"none"}}.items():
+        token, path = here.hub.files.new("upload")
+        zipped(path, **members)
+        here.ask("dropped", page="patches", token=token, name=name)
+        until(here, lambda name=name: name in opened or "no pictures" in here.session.frame.notice)
+    assert opened == ["runs.zip"]
+    assert "no pictures in this zip" in here.session.frame.notice
+    here.ask("dropped", page="patches", token="gone", name="x.zip")
+    assert "not arrived" in here.session.frame.notice
+
+
+def until(here: Visit, condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < end
+        here.go()

@@ -126,6 +126,24 @@ def test_a_held_channel_and_the_way_to_the_image_page_and_back(visit: Open, fold
     page.get_by_test_id("patches-ascend").wait_for(state="hidden")
 
 
+def test_a_dropped_folder_is_sent_and_looked_through(visit: Open, folder: Path) -> None:
+    here = opened(visit, "examples")
+    page = here.page
+    here.until("s.patches.pictures > 0 && s.patches.about.data === 'examples' && !s.patches.busy")
+    hand = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        hand.send("Input.dispatchDragEvent", {"type": kind, "x": 500, "y": 400, "data": data})
+        if kind == "dragOver":
+            page.get_by_text("Drop a folder or zip of pictures").wait_for()
+    told = here.until(f"s.patches.pictures === {COUNT + 1} && !s.patches.busy")["patches"]
+    assert re.fullmatch(rf"dropped:[\w-]{{12}}/{folder.name}", told["about"]["data"])
+    page.get_by_test_id("patches-scan").click()
+    told = here.until(f"s.patches.done === {COUNT + 1} && s.patches.scan.state === 'done' && !s.patches.busy")
+    np.testing.assert_allclose(told["patches"]["highest"], activations(COUNT + 1, CHANNELS)[:COUNT].max(0), rtol=1e-5)
+    page.get_by_text("2 classes, one for each subfolder").wait_for()  # as of the folder itself
+
+
 def test_a_channel_ascends(visit: Open, folder: Path) -> None:
     here = opened(visit, "examples", channel="2")
     here.until("s.patches.pictures === 4 && !s.patches.busy")
