@@ -7,13 +7,16 @@ import { picture } from "./painter.js"
 const MOST = 6 // pictures of runs before
 const cells = new Map() // step, or "latest" -> {root, canvas, caption, step, drawn}
 let before = [] // {run, channel, step, root}
+let about = null // {run, channel, step} of the pin that the form is for
 let ask = () => {}
 
 export function start(send) {
   ask = send
   byId("pin").addEventListener("click", pin)
   byId("pin-note").addEventListener("change", () => change({ note: byId("pin-note").value }))
-  byId("pin-all").addEventListener("change", () => change({ channel: byId("pin-all").checked ? null : state.stage.channel }))
+  byId("pin-note").addEventListener("keydown", (event) => event.key === "Enter" && byId("pin-note").blur()) // keys mean the run again
+  byId("pin-all").addEventListener("change", () => change({ channel: byId("pin-all").checked ? null : about.channel }))
+  byId("pin-form").addEventListener("focusout", () => setTimeout(current))
   const refresh = throttle(250, draw)
   for (const name of ["kept", "pins", "select", "drawn"]) on(name, refresh)
   on("run", () => (cells.clear(), refresh()))
@@ -32,10 +35,20 @@ function stations() {
 
 const shownPin = () => state.stage && pinsOf(state.stage.channel).get(state.stage.step)
 
+/** The pin that the form is for: the shown one; the one just made, while the run goes on; the one whose note is being written. */
+function formPin() {
+  const writing = byId("pin-form").contains(document.activeElement)
+  const kept = about?.run === state.run?.id && about?.channel === state.selected && (writing || isLive())
+  if (shownPin() && !(kept && writing)) about = { run: state.run.id, ...state.stage }
+  else if (!kept) about = null
+  return about && pinsOf(about.channel).get(about.step)
+}
+
 /** Pins the shown step of the shown filter for good; once more takes the pin away. */
 export function pin() {
   if (!state.stage) return
   const { step, channel } = state.stage
+  about = { run: state.run.id, channel, step }
   const there = shownPin()
   if (there) state.pins = state.pins.filter((one) => one !== there)
   else state.pins.push({ step, channel, note: "" })
@@ -46,7 +59,7 @@ export function pin() {
 
 /** Another note on the shown pin, or it is of this filter or of all from now on. */
 function change(what) {
-  const there = shownPin()
+  const there = about && pinsOf(about.channel).get(about.step)
   if (!there) return
   const before = there.channel
   Object.assign(there, what)
@@ -137,14 +150,15 @@ function current() {
     const here = key === "latest" ? isLive() : !isLive() && one.step === now
     one.root.setAttribute("aria-current", String(here))
   }
-  const step = state.stage?.step
-  const pin = shownPin()
-  const isPin = Boolean(pin)
+  const isPin = Boolean(shownPin())
   byId("pin").setAttribute("aria-pressed", String(isPin))
   byId("pin").title = byId("pin").ariaLabel = isPin ? "Take the pin away (P)" : "Pin this step for good (P)"
+  const pin = formPin()
   const field = byId("pin-note")
-  byId("pin-form").hidden = !isPin
-  byId("pin-all").checked = pin?.channel === null
-  if (document.activeElement !== field) field.value = pin?.note ?? ""
-  field.setAttribute("aria-label", `Note on the pin at step ${step}, ${pin?.channel === null ? "all filters" : `filter ${nameOf(state.selected)}`}`)
+  byId("pin-form").hidden = !pin
+  if (!pin) return
+  byId("pin-all").checked = pin.channel === null
+  write(byId("pin-step"), `step ${about.step}`)
+  if (document.activeElement !== field) field.value = pin.note
+  field.setAttribute("aria-label", `Note on the pin at step ${about.step}, ${pin.channel === null ? "all filters" : `filter ${nameOf(about.channel)}`}`)
 }

@@ -150,6 +150,17 @@ def test_a_pin_is_of_a_filter_or_of_all_and_is_there_after_a_reload(visit: Open)
     here.page.keyboard.press("p")
     here.until("s.allPins.length === 0")
     until_in_the_file(here, run, [])
+    # While the run goes on, the form stays with the step that was pinned.
+    here.page.get_by_test_id("live").click()
+    here.page.get_by_test_id("primary").click()
+    here.until("s.state === 'running' && s.live")
+    here.page.keyboard.press("p")
+    step = here.until("s.allPins.length === 1 && s.shown > s.allPins[0][0]")["allPins"][0][0]
+    assert here.page.get_by_test_id("pin-step").inner_text() == f"step {step}"
+    here.page.get_by_test_id("pin-note").fill("on the way")
+    here.page.keyboard.press("Enter")
+    here.page.get_by_test_id("pin-all").check()
+    until_in_the_file(here, run, [Pin(step, None, "on the way")])
 
 
 def until_in_the_file(here: Visit, run: str, pins: list[Pin]) -> None:
