@@ -99,6 +99,9 @@ def table() -> list[dict[str, Any]]:
 
 def markdown() -> str:
     """The table for the README."""
-    rows = ["| Key | What it does |", "|---|---|"]
-    rows += [f"| {' or '.join(f'`{name}`' for name in key.keys)} | {key.help} |" for key in KEYS]
+    rows = ["| Page | Key | What it does |", "|---|---|---|"]
+    for page in dict.fromkeys(key.page for key in KEYS):
+        for key in (one for one in KEYS if one.page == page):
+            keys = " or ".join(f"`{name}`" for name in key.keys)
+            rows.append(f"| {page.capitalize() or 'all'} | {keys} | {key.help} |")
     return "\n".join(rows)

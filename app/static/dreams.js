@@ -90,6 +90,8 @@ export function seen(on) {
   if (network && !run && !open) again()
 }
 
+export const drops = "Drop a picture"
+
 /** A picture that was dropped. */
 export function bring(file) {
   if (/\.(zip|vizrun)$/i.test(file.name)) return false
@@ -302,6 +304,7 @@ export const actions = {
   first: () => travel(0),
   last: () => run && travel(steps.length - 1),
   anew: () => void begin(),
+  search: () => byId("dreams-layer").focus(),
   png() {
     if (!run || at < 0) return
     const link = element("a", { href: `export/${run.id}/${at}/${run.spec.channels[0]}.png`, download: "" })

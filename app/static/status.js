@@ -28,7 +28,7 @@ function show() {
   const knob = state.knobs[state.knobs.length - 1]
   const note = now.error?.message ?? now.note ?? ""
   write(byId("status-note"), note || (knob ? `${knob[3] ?? knob[1]} at step ${knob[0]}` : ""))
-  write(byId("machine"), [now.device, now.precision].filter(Boolean).join(" · "))
+  for (const name of ["machine", "status-machine"]) write(byId(name), [now.device, now.precision].filter(Boolean).join(" · "))
   announce(now)
 }
 
@@ -60,6 +60,7 @@ const progress = throttle(10000, (now) => now.state === "running" && write(byId(
 function crumbs() {
   const { title, model, layer, channels, objective } = state.run
   write(byId("crumb-model"), title || model)
+  byId("crumb-model").title = title || model
   write(byId("crumb-layer"), layer || "output")
   const names = channels.length > 4 ? "" : channels.map((channel) => nameOf(channel)).join(", ")
   write(byId("crumb-filters"), names || ranges(channels))
