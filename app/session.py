@@ -220,6 +220,7 @@ def open_page(
         {
             "version": str(int(hub.started)),
             "pages": titles,
+            "abouts": {name: page.about for name, page in session.pages.items()},
             "here": session.here,
             "films": films(),
             "tables": tables(),

@@ -41,6 +41,7 @@ class Ascent(Page):
     """Filters that ascend, live, and their history.  Nothing is asked of the engine before the page is seen."""
 
     name, title = "ascent", "Ascent"
+    about = "Pictures that excite filters most, drawn live by gradient ascent; every step is kept."
     intents = INTENTS
 
     def __init__(self, session: Session) -> None:

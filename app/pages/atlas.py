@@ -28,6 +28,7 @@ class AtlasPage(Page):
     """Layers, filters and pictures come by HTTP (``app.mapping``)."""
 
     name, title = "atlas", "Atlas"
+    about = "All filters of a network, as vizcore atlas has drawn them."
     intents: ClassVar = {"live": lambda page, fields: page.live(fields)}
 
     def __init__(self, session: Session) -> None:

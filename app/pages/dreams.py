@@ -35,6 +35,7 @@ class DreamsPage(NetworkPage):
     """Begins dreams and tells how they go; pictures go by HTTP, asked for by the script."""
 
     name, title = "dreams", "Dreams"
+    about = "A picture is pushed, live, towards what a layer already sees in it (DeepDream)."
     intents: ClassVar = {
         **NetworkPage.intents,
         "begin": lambda page, fields: page.begin(fields),

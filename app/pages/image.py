@@ -9,3 +9,4 @@ class ImagePage(NetworkPage):
     """Pictures go by HTTP, one after the other; see ``app/static/image.js``."""
 
     name, title = "image", "Image"
+    about = "What each channel of a layer answers to in a picture of yours, and why."

@@ -27,6 +27,7 @@ class LibraryPage(Page):
     """The list itself comes by HTTP (``/library``); here is told that there is a newer one, and changes are made."""
 
     name, title = "library", "Library"
+    about = "All runs that were kept: to open, name, compare and delete."
     intents: ClassVar = {
         "annotate": lambda page, fields: page.annotate(fields),
         "delete": lambda page, fields: page.delete(words(fields, "run"), forks=fields.get("forks") is True),

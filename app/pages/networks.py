@@ -10,6 +10,7 @@ class NetworksPage(NetworkPage):
     """Each field of the table is asked for by HTTP; see ``app/static/networks.js``."""
 
     name, title = "networks", "Networks"
+    about = "One picture through up to four networks, side by side."
 
     def tick(self) -> None:
         """Hand over what has come; which network is being loaded is known to the engine."""

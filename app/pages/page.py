@@ -23,6 +23,7 @@ class Page:
     Args:
         name: in the address (``?page=NAME``), of the script and of the template.
         title: on its tab.
+        about: what is seen there, in a sentence for whoever sees it for the first time.
         intents: what its script may ask, by name.
         state: a model of texts, each JSON; its name is the page's.
         models: further models that the script gets when the document is ready.
@@ -31,6 +32,7 @@ class Page:
 
     name: ClassVar[str]
     title: ClassVar[str]
+    about: ClassVar[str] = ""
     intents: ClassVar[Mapping[str, Callable[[Any, Fields], None]]] = {}
     state: DataModel
     models: Mapping[str, Model] = {}

@@ -33,6 +33,7 @@ class PatchesPage(NetworkPage):
     """Begins and ends passes over pictures; what they find comes by HTTP (``app.picturing``)."""
 
     name, title = "patches", "Patches"
+    about = "The parts of real pictures that excite each channel of a layer most."
     intents: ClassVar = {
         **NetworkPage.intents,
         "scan": lambda page, fields: page.scan(fields),

@@ -39,6 +39,7 @@ class TrainingPage(Page):
     """Starts, pauses and ends the server's one training (``app.training``); its pictures come by HTTP."""
 
     name, title = "training", "Training"
+    about = "A network learns, and its filters are drawn again and again while it does."
     intents: ClassVar = {
         "train": lambda page, fields: page.train(fields),
         "pause": lambda page, fields: page.hub.trainer.say("pause"),

@@ -9,3 +9,4 @@ class WeightsPage(NetworkPage):
     """The numbers go by HTTP; see ``app/static/weights.js``."""
 
     name, title = "weights", "Weights"
+    about = "What a network has learnt, as it is stored: the kernels of its layers."

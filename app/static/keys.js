@@ -1,6 +1,6 @@
 // Keys: Python's one table makes the handler and the help.
 
-import { byId, element } from "./text.js"
+import { byId, element, write } from "./text.js"
 
 const NAMES = { ArrowLeft: "←", ArrowRight: "→", "Shift+ArrowLeft": "Shift ←", "Shift+ArrowRight": "Shift →", Escape: "Esc" }
 const WRITES = "input:not([type=range],[type=checkbox],[type=radio],[type=button]), select, textarea, [contenteditable]"
@@ -40,8 +40,11 @@ export function take(rows) {
 }
 
 export function help() {
-  if (byId("help").open) byId("help").close()
-  else byId("help").showModal()
+  if (byId("help").open) return byId("help").close()
+  const tab = byId(`tab-${shown()}`)
+  write(byId("help-page"), `${tab.textContent.trim()}:`)
+  write(byId("help-about"), tab.title)
+  byId("help").showModal()
 }
 
 /** The row that a key press means here, if any. */

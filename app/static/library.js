@@ -88,10 +88,10 @@ function show() {
   const rows = arrange(runs, look)
   shelf.show(rows)
   choose(chosen)
-  write(byId("library-count"), rows.length === runs.length ? `${runs.length} runs` : `${rows.length} of ${runs.length} runs`)
+  write(byId("library-count"), rows.length === runs.length ? `${runs.length} ${runs.length === 1 ? "run" : "runs"}` : `${rows.length} of ${runs.length} runs`)
   const empty = byId("library-empty")
   empty.hidden = rows.length > 0 || !have
-  write(empty, runs.length ? "No run has all of these words." : "No run was kept yet. They come here by themselves.")
+  write(empty, runs.length ? "No run has all of these words." : "No run was kept yet. Each one that begins on the page Ascent or Dreams, or that you open, is listed here by itself.")
   if (told) quota()
 }
 

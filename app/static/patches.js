@@ -295,7 +295,7 @@ function draw() {
   if (by) order.sort((a, b) => dead(a) - dead(b) || by[b] - by[a] || a - b)
   const empty = facts.done <= facts.skipped // not one that could be read
   byId("patches-empty").hidden = !empty
-  write(byId("patches-empty-text"), facts.skipped && !running() ? "Not one of these pictures can be read." : empty ? (running() ? "The first patches come in a moment." : `“Find their patches” looks for what excites each of the ${facts.channels} channels of ${facts.layer} most.`) : "")
+  write(byId("patches-empty-text"), facts.skipped && !running() ? "Not one of these pictures can be read." : empty ? (running() ? "The first patches come in a moment." : `“Find their patches” looks for what excites each of the ${facts.channels} channels of ${facts.layer} most. A folder of your own may be named on the left, or dropped here.`) : "")
   wall.show(empty ? null : { facts, order, sort: wish.sort, held: wish.channel })
 }
 
