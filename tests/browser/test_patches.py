@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -126,22 +127,27 @@ def test_a_held_channel_and_the_way_to_the_image_page_and_back(visit: Open, fold
     page.get_by_test_id("patches-ascend").wait_for(state="hidden")
 
 
-def test_a_dropped_folder_is_sent_and_looked_through(visit: Open, folder: Path) -> None:
+def test_a_dropped_folder_is_sent_and_looked_through(visit: Open, folder: Path, tmp_path: Path) -> None:
+    count = 10
+    for name in collect(folder).names[:count]:
+        for copy in ("a", "b"):
+            (tmp_path / "holiday" / copy).mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / name, tmp_path / "holiday" / copy)
     here = opened(visit, "examples")
     page = here.page
     here.until("s.patches.pictures > 0 && s.patches.about.data === 'examples' && !s.patches.busy")
     hand = page.context.new_cdp_session(page)
-    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    data = {"items": [], "files": [str(tmp_path / "holiday")], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         hand.send("Input.dispatchDragEvent", {"type": kind, "x": 500, "y": 400, "data": data})
         if kind == "dragOver":
             page.get_by_text("Drop a folder or zip of pictures").wait_for()
-    told = here.until(f"s.patches.pictures === {COUNT + 1} && !s.patches.busy")["patches"]
-    assert re.fullmatch(rf"dropped:[\w-]{{12}}/{folder.name}", told["about"]["data"])
-    page.get_by_test_id("patches-scan").click()
-    told = here.until(f"s.patches.done === {COUNT + 1} && s.patches.scan.state === 'done' && !s.patches.busy")
-    np.testing.assert_allclose(told["patches"]["highest"], activations(COUNT + 1, CHANNELS)[:COUNT].max(0), rtol=1e-5)
+    told = here.until(f"s.patches.pictures === {2 * count} && !s.patches.busy")["patches"]
+    assert re.fullmatch(r"dropped:[\w-]{12}/holiday", told["about"]["data"])
     page.get_by_text("2 classes, one for each subfolder").wait_for()  # as of the folder itself
+    page.get_by_test_id("patches-scan").click()
+    told = here.until(f"s.patches.done === {2 * count} && s.patches.scan.state === 'done' && !s.patches.busy")
+    np.testing.assert_allclose(told["patches"]["highest"], activations(2 * count, CHANNELS).max(0), rtol=1e-5)
 
 
 def test_a_channel_ascends(visit: Open, folder: Path) -> None:
