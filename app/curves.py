@@ -41,7 +41,10 @@ class Curves:
         self.marks = ColumnDataSource({"step": [], "text": []}, name="marks")
         self.other = ColumnDataSource({"x": [], "y": []}, name="other")  # of picture B
         self.place = ColumnDataSource({"x": [], "y": []}, name="place")  # where B is on it
-        self.cursor = Span(dimension="height", location=0, line_width=1.5, name="cursor", syncable=False)
+        # On the layer above: when it moves, the lines are not drawn again.
+        self.cursor = Span(
+            dimension="height", location=0, line_width=1.5, level="overlay", name="cursor", syncable=False
+        )
         self.figure = self._figure()
         self._channels: tuple[int, ...] = ()
         self._steps = np.zeros(0, np.int64)

@@ -147,6 +147,7 @@ const sparks = throttle(200, () => {
 
 export function start(send) {
   ask = send
+  on("cursor", () => void pump().then(scrub)) // before all other listeners: the pictures are what is waited for
   header.start(ask)
   wall.start()
   stage.start()
@@ -160,13 +161,12 @@ export function start(send) {
   real.start()
   status.start()
   byId("linked").addEventListener("change", () => header.linkSliders(byId("linked").checked))
-  on("cursor", () => (scrub(), void pump()))
   on("select", ({ channel, tell }) => {
     if (tell) ask({ do: "select", channel })
     if (!isLive()) scrub()
     void pump()
   })
-  on("drawn", moveCursor)
+  on("drawn", () => void painted().then(moveCursor)) // the figure is slow to draw: after the pictures
   on("run", () => setTimeout(() => models && sparks()))
   for (const name of ["run", "select", "cursor"]) on(name, frame.place)
   failures(() => notices.show({ id: "history", kind: "error", message: "A picture of the history could not be read.", hint: "The last one that could stays.", action: { label: "Try again" } }, pump))

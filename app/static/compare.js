@@ -1,6 +1,7 @@
 // Picture B beside the shown one (A): under a divider, side by side, or what differs. B may be of any run.
 
 import { place } from "./frame.js"
+import { picture as decoded } from "./frames.js"
 import { byId, element, throttle, write } from "./text.js"
 import { cursor, emit, nameOf, on, state } from "./state.js"
 
@@ -81,7 +82,7 @@ async function fetchB() {
   try {
     const answer = await fetch(`frames/${encodeURIComponent(run)}/${step}/${channel}?r=${revision}`)
     if (!answer.ok) throw new Error(answer.statusText)
-    const bitmap = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none", premultiplyAlpha: "none" })
+    const bitmap = await decoded(await answer.arrayBuffer(), answer.headers.get("Content-Type"))
     if (mine === fetching && b) {
       copy(bitmap, byId("stage-b"))
       b.drawn = true

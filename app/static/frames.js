@@ -13,16 +13,32 @@ export function unpack(bytes) {
     items.set(item.channel, {
       score: item.score,
       status: item.status,
-      blob: new Blob([bytes.slice(start, start + item.length)], { type: item.type }),
+      type: item.type,
+      bytes: bytes.subarray(start, start + item.length),
       bitmap: null,
     })
   }
   return { step: header.step, items, bytes: bytes.byteLength, pixels: 0, closed: false }
 }
 
+// Exactly the stored numbers: no colour management, no premultiplication.
+const PLAIN = { colorSpaceConversion: "none" }
+
+/** A stored picture, ready to be drawn; to be closed. Two ways, since a decoder of bytes takes a third of the time of one
+ * of blobs, and is not in every browser, nor on pages that come from another machine without TLS. */
+export async function picture(bytes, type) {
+  if (!globalThis.ImageDecoder) return createImageBitmap(new Blob([bytes], { type }), { ...PLAIN, premultiplyAlpha: "none" })
+  const decoder = new ImageDecoder({ data: bytes, type, ...PLAIN })
+  try {
+    const { image } = await decoder.decode()
+    return Object.assign(image, { width: image.displayWidth, height: image.displayHeight })
+  } finally {
+    decoder.close()
+  }
+}
+
 function decode(frame, item) {
-  // Exactly the stored numbers: no colour management, no premultiplication.
-  item.bitmap ??= createImageBitmap(item.blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" }).then((bitmap) => {
+  item.bitmap ??= picture(item.bytes, item.type).then((bitmap) => {
     if (frame.closed) bitmap.close()
     else frame.pixels += bitmap.width * bitmap.height
     return bitmap
