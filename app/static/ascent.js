@@ -11,7 +11,7 @@ import * as notices from "./notices.js"
 import * as real from "./real.js"
 import { failures, offer, open, pump, revise, rewind } from "./painter.js"
 import * as stage from "./stage.js"
-import { adopt, arrived, cursor, emit, isLive, keep, live, on, pinned, pinsOf, position, seek, select, state } from "./state.js"
+import { adopt, arrived, cursor, emit, isLive, keep, live, on, pinsOf, position, seek, select, state } from "./state.js"
 import * as status from "./status.js"
 import { byId, painted, throttle } from "./text.js"
 import * as sweep from "./sweep.js"
@@ -35,7 +35,7 @@ const readers = {
   shown: takeShown,
   presets: () => {},
   family: (family) => (travel.take(family), compare.offer(family?.near ?? [])),
-  pins: (pins) => pinned(pins ?? []),
+  pins: (pins) => filmstrip.take(pins ?? []),
   against: compare.take,
   sweep: sweep.take,
 }

@@ -1,13 +1,17 @@
 // The filmstrip: kept steps at logarithmic distances, the newest, what was pinned, and the last picture of runs before.
 
 import { byId, element, throttle, write } from "./text.js"
-import { cursor, emit, isLive, latest, live, nameOf, nearest, on, pinsOf, seek, state } from "./state.js"
+import { cursor, emit, isLive, latest, live, nameOf, nearest, on, pinned, pinsOf, seek, state } from "./state.js"
 import { picture } from "./painter.js"
 
 const MOST = 6 // pictures of runs before
+const PATIENCE = 5000 // ms in which a pin is in the file, or never will be
 const cells = new Map() // step, or "latest" -> {root, canvas, caption, step, drawn}
 let before = [] // {run, channel, step, root}
 let about = null // {run, channel, step} of the pin that the form is for
+const wishes = new Map() // step -> what was asked of Python for it last, and has not been told yet
+let told = null // the pins as Python told them last
+let patience = null
 let ask = () => {}
 
 export function start(send) {
@@ -19,7 +23,7 @@ export function start(send) {
   byId("pin-form").addEventListener("focusout", () => setTimeout(current))
   const refresh = throttle(250, draw)
   for (const name of ["kept", "pins", "select", "drawn"]) on(name, refresh)
-  on("run", () => (cells.clear(), refresh()))
+  on("run", () => (cells.clear(), wishes.clear(), refresh()))
   for (const name of ["cursor", "drawn", "select", "pins"]) on(name, current)
 }
 
@@ -52,9 +56,27 @@ export function pin() {
   const there = shownPin()
   if (there) state.pins = state.pins.filter((one) => one !== there)
   else state.pins.push({ step, channel, note: "" })
-  ask({ do: "pin", step, filter: (there ?? { channel }).channel, on: !there })
+  wish({ step, filter: (there ?? { channel }).channel, on: !there, note: "" })
   emit("pins")
   draw()
+}
+
+function wish(fields) {
+  wishes.set(fields.step, fields)
+  ask({ do: "pin", ...fields })
+  clearTimeout(patience)
+  patience = setTimeout(() => (wishes.clear(), told && pinned(told)), PATIENCE)
+}
+
+/** Takes the pins of the file. Those that are older than what was asked since would undo it for a moment. */
+export function take(pins) {
+  told = pins
+  const there = (step, channel) => pins.find((one) => one[0] === step && one[1] === channel)
+  for (const { step, filter, on, note, instead } of [...wishes.values()]) {
+    const done = on ? there(step, filter)?.[2] === note && (instead === undefined || !there(step, instead)) : !there(step, filter)
+    if (done) wishes.delete(step)
+  }
+  if (!wishes.size) pinned(pins)
 }
 
 /** Another note on the shown pin, or it is of this filter or of all from now on. */
@@ -63,7 +85,7 @@ function change(what) {
   if (!there) return
   const before = there.channel
   Object.assign(there, what)
-  ask({ do: "pin", step: there.step, filter: there.channel, note: there.note, ...(before !== there.channel && { instead: before }) })
+  wish({ step: there.step, filter: there.channel, on: true, note: there.note, ...(before !== there.channel && { instead: before }) })
   emit("pins")
 }
 
