@@ -161,7 +161,8 @@ class Travels:
 
     def changed(self, reader: RunReader) -> None:
         """The run file has grown."""
-        publish.put(self._page.state, "pins", [[pin.step, pin.channel, pin.note] for pin in reader.pins()])
+        pins = [[pin.step, pin.channel, pin.note] for pin in reader.pins()]
+        publish.put(self._page.state, "pins", {"run": self._pilot.run, "pins": pins})
 
     def tick(self) -> None:
         """Tell of forks, when there are other runs."""

@@ -35,7 +35,7 @@ const readers = {
   shown: takeShown,
   presets: () => {},
   family: (family) => (travel.take(family), compare.offer(family?.near ?? [])),
-  pins: (pins) => filmstrip.take(pins ?? []),
+  pins: filmstrip.take,
   against: compare.take,
   sweep: sweep.take,
 }

@@ -10,7 +10,7 @@ const cells = new Map() // step, or "latest" -> {root, canvas, caption, step, dr
 let before = [] // {run, channel, step, root}
 let about = null // {run, channel, step} of the pin that the form is for
 const wishes = new Map() // step -> what was asked of Python for it last, and has not been told yet
-let told = null // the pins as Python told them last
+let told = { run: null, pins: [] } // as Python told them last
 let patience = null
 let ask = () => {}
 
@@ -23,7 +23,7 @@ export function start(send) {
   byId("pin-form").addEventListener("focusout", () => setTimeout(current))
   const refresh = throttle(250, draw)
   for (const name of ["kept", "pins", "select", "drawn"]) on(name, refresh)
-  on("run", () => (cells.clear(), wishes.clear(), refresh()))
+  on("run", () => (cells.clear(), wishes.clear(), settle(), refresh()))
   for (const name of ["cursor", "drawn", "select", "pins"]) on(name, current)
 }
 
@@ -65,18 +65,21 @@ function wish(fields) {
   wishes.set(fields.step, fields)
   ask({ do: "pin", ...fields })
   clearTimeout(patience)
-  patience = setTimeout(() => (wishes.clear(), told && pinned(told)), PATIENCE)
+  patience = setTimeout(() => (wishes.clear(), settle()), PATIENCE)
 }
 
+const settle = () => told.run === state.run?.id && pinned(told.pins)
+
 /** Takes the pins of the file. Those that are older than what was asked since would undo it for a moment. */
-export function take(pins) {
-  told = pins
-  const there = (step, channel) => pins.find((one) => one[0] === step && one[1] === channel)
+export function take(news) {
+  if (!news) return
+  told = news
+  const there = (step, channel) => told.pins.find((one) => one[0] === step && one[1] === channel)
   for (const { step, filter, on, note, instead } of [...wishes.values()]) {
     const done = on ? there(step, filter)?.[2] === note && (instead === undefined || !there(step, instead)) : !there(step, filter)
     if (done) wishes.delete(step)
   }
-  if (!wishes.size) pinned(pins)
+  if (!wishes.size) settle()
 }
 
 /** Another note on the shown pin, or it is of this filter or of all from now on. */

@@ -250,18 +250,18 @@ def test_a_pin_and_its_note_are_in_the_run_file(visit: Make) -> None:
     settle(here)
     here.ask("pin", step=5, filter=2, note="rings")
     settle(here)
-    assert here.told("pins") == [[5, 2, "rings"]]
+    assert here.told("pins")["pins"] == [[5, 2, "rings"]]
     with here.hub.library.open(here.page.pilot.run) as reader:
         assert reader.pins() == [Pin(5, 2, "rings")]
     here.ask("pin", step=5, filter=None, note="rings", instead=2)  # of all filters from now on
     settle(here)
     here.ask("pin", step=5, filter=1, note="eyes")
     settle(here)
-    assert here.told("pins") == [[5, None, "rings"], [5, 1, "eyes"]]
+    assert here.told("pins")["pins"] == [[5, None, "rings"], [5, 1, "eyes"]]
     for channel in (1, None):
         here.ask("pin", step=5, filter=channel, on=False)
     settle(here)
-    assert here.told("pins") == []
+    assert here.told("pins")["pins"] == []
 
 
 # Picture B ---------------------------------------------------------------------------------------------------------
