@@ -11,6 +11,7 @@ from bokeh.models import (
     Button,
     Checkbox,
     Column,
+    CustomJS,
     CustomJSTickFormatter,
     Div,
     Row,
@@ -214,6 +215,7 @@ class Controls:
             label="Advanced", active=False, sizing_mode="stretch_width", name="control-advanced",
             html_attributes=_attributes("advanced", "Show more controls", "Transforms, penalties, image and optimizer"),
         )  # fmt: skip
+        toggle.js_on_change("active", CustomJS(code="window.vizcore?.advanced?.(cb_obj.active)"))  # before it grows
         toggle.js_link("active", advanced, "visible")
         return Column(
             target, look, toggle, advanced, name="controls", css_classes=["vz-controls"], sizing_mode="stretch_width"

@@ -185,6 +185,14 @@ export const query = () => header.query() + compare.query()
 export const scrubTo = (step) => state.kept.length && (transport.halt(), seek(state.kept[position(step)]))
 export { live }
 
+/** More controls are about to be below the others: they come into sight. */
+export async function advanced(on) {
+  const box = byId("page-ascent").querySelector(".left")
+  const before = box.scrollHeight
+  await painted()
+  if (on && box.scrollHeight > before) box.scrollTop = before - 3.5 * parseFloat(getComputedStyle(box).fontSize) // under the button
+}
+
 /** What is shown, for tests and the curious. */
 export const told = () => ({
   run: state.run?.id ?? null,

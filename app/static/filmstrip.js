@@ -20,6 +20,7 @@ export function start(send) {
   byId("pin-note").addEventListener("change", () => change({ note: byId("pin-note").value }))
   byId("pin-note").addEventListener("keydown", (event) => event.key === "Enter" && byId("pin-note").blur()) // keys mean the run again
   byId("pin-all").addEventListener("change", () => change({ channel: byId("pin-all").checked ? null : about.channel }))
+  byId("pin-done").addEventListener("click", () => ((about = null), current()))
   byId("pin-form").addEventListener("focusout", () => setTimeout(current))
   const refresh = throttle(250, draw)
   for (const name of ["kept", "pins", "select", "drawn"]) on(name, refresh)
@@ -184,6 +185,7 @@ function current() {
   if (!pin) return
   byId("pin-all").checked = pin.channel === null
   write(byId("pin-step"), `step ${about.step}`)
+  byId("pin-done").hidden = Boolean(shownPin()) // there the pin's own button is it
   if (document.activeElement !== field) field.value = pin.note
   field.setAttribute("aria-label", `Note on the pin at step ${about.step}, ${pin.channel === null ? "all filters" : `filter ${nameOf(about.channel)}`}`)
 }

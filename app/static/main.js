@@ -87,6 +87,7 @@ window.vizcore = {
   update: ascent.update,
   scrub: ascent.scrubTo,
   live: ascent.live,
+  advanced: ascent.advanced,
   open: library.open,
   ask,
   /** What is shown, for tests and the curious. */

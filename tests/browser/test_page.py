@@ -207,10 +207,14 @@ def test_pictures_of_another_revision_are_fetched_again(visit: Open) -> None:
 def test_the_parts_of_a_page_do_not_lie_over_each_other(visit: Open) -> None:
     here = visit().open(frames=1)
     overlaps = """() => {
-      const parts = [...document.querySelector(".leaf:not([hidden])").firstElementChild.children].filter((one) => one.checkVisibility())
-      const boxes = parts.map((one) => [one.className, one.getBoundingClientRect()])
-      const over = ([, a], [, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1
-      return boxes.flatMap((one, i) => boxes.slice(i + 1).filter((other) => over(one, other)).map((other) => `${one[0]} / ${other[0]}`))
+      const parts = document.querySelector(".leaf:not([hidden])").firstElementChild.children
+      const boxes = [...parts].filter((one) => one.checkVisibility()).map((one) => [one, one.getBoundingClientRect()])
+      const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1
+      const found = []
+      for (const [one, a] of boxes) for (const [other, b] of boxes)
+        if (one !== other && over(a, b)) found.push(`${one.className} / ${other.className}`)
+      return found
     }"""
     for width in (1280, 700):
         here.page.set_viewport_size({"width": width, "height": 800})
