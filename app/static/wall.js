@@ -12,6 +12,7 @@ const DENSITIES = [
 ]
 const WORDS = { dead: "dead", "zero gradient": "zero gradient", nan: "NaN" }
 const tiles = new Map()
+let curves = [] // what the sparks are drawn from
 
 /** The most generous layout in which `count` tiles fit into the box: {name, columns, side, gap}. */
 export function fit(count, width, height) {
@@ -39,7 +40,7 @@ function layout() {
   grid.style.setProperty("--columns", columns)
   grid.style.setProperty("--side", `${side}px`)
   grid.style.setProperty("--tile-gap", `${gap}px`)
-  for (const tile of tiles.values()) tile.spark.width = 0 // drawn anew in its new size
+  sparks(curves) // in their new size
 }
 
 /** Callbacks of the wall: its own size changes too, when the page or the text does. */
@@ -57,6 +58,7 @@ export function start() {
 
 function build() {
   tiles.clear()
+  curves = []
   for (const channel of state.run.channels) tiles.set(channel, make(channel))
   const grid = byId("tiles")
   grid.classList.remove("poster")
@@ -132,6 +134,7 @@ export function waiting(on) {
 
 /** Draws the score of each filter over the steps; `rows` is the data of the curves. */
 export function sparks(rows) {
+  curves = rows
   for (const { channel, xs, ys, color } of rows) {
     const tile = tiles.get(channel)
     if (tile && tile.spark.clientWidth > 8) spark(tile.spark, xs, ys, color)
