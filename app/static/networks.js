@@ -18,6 +18,7 @@ const ACTIVATIONS = { name: "activations", label: "Activations", help: "The sixt
 const HELP = "Each field is of the unit that answers most to the picture, in that network at that depth."
 
 let groups = {}
+let shownFirst = ""
 let methods = []
 let asked = new URLSearchParams()
 let seen_ = false
@@ -57,13 +58,17 @@ export function take(name, text) {
   const told = JSON.parse(text)
   if (name === "busy") write(byId("networks-busy"), `${told} …`)
   if (name === "models") groups = told
+  if (name === "network") shownFirst ||= told.model // the one that an empty address shows
   if (name === "network" && !methods.length) {
     methods = [ACTIVATIONS, ...told.methods]
     if (!methods.some((method) => method.name === wish.method)) wish.method = ACTIVATIONS.name
     byId("networks-method").replaceChildren(...methods.map((method) => element("option", { value: method.name }, method.label)))
     byId("networks-method").value = wish.method
   }
-  if (groups && methods.length && !wish.models.length) wish.models = Object.entries(groups).filter(([heading]) => !heading.startsWith("Fetched")).flatMap(([, names]) => names).slice(0, 2)
+  if (groups && methods.length && !wish.models.length) {
+    const here = Object.entries(groups).filter(([heading]) => !heading.startsWith("Fetched")).flatMap(([, names]) => names)
+    wish.models = [...new Set([shownFirst, ...here])].filter(Boolean).slice(0, 2)
+  }
   if (methods.length && wish.models.length) changed()
 }
 
