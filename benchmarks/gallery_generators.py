@@ -58,7 +58,7 @@ def classes(key: str, variant: str) -> Made | None:
     if generator is None:
         return None
     base: Generator = pixels_of(generator) if variant == "ppgn-x" else generator
-    each = 1 if key == "squeezenet" else 2 if len(what.classes) > 7 else 3
+    each = 1 if key == "squeezenet" else 2
     numbers = [number for _ in range(each) for number in what.classes]
     tiles, captions = chains(base, Classes(Eyes(network, base, what.fit), numbers), numbers, variant)
     names = [network.card.classes[number] for number in what.classes]
