@@ -13,9 +13,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from vizcore.atlas import evidence, site
 from vizcore.atlas import head as heads
 from vizcore.atlas import manifest as manifests
-from vizcore.atlas import site
 from vizcore.atlas.manifest import ADDRESS, Manifest
 from vizcore.atlas.store import LAYERS, Folder, tile_name
 from vizcore.errors import ExportError, VizcoreError
@@ -72,6 +72,19 @@ class Atlases:
         """The layers of an atlas, and their filters.  Raises :class:`ExportError`: there is no such atlas."""
         layers, stamp = self._read(self._folder(ident))
         return {"version": stamp, "layers": [{**site.summary(one), "units": site.units(one)} for one in layers]}
+
+    def unit(self, ident: str, layer: str, channel: int) -> dict[str, Any]:
+        """What lies beside a filter (:func:`vizcore.atlas.evidence.read`).
+
+        Raises:
+            ExportError: there is no such filter in the atlas.
+        """
+        folder = self._folder(ident)
+        known = {one.layer: one.units for one in self._read(folder)[0]}
+        unit = known.get(layer, {}).get(channel)
+        if unit is None:
+            raise ExportError("There is no such filter in the atlas.", "Choose another one.")
+        return evidence.read(Folder(folder), unit)
 
     def tile(self, ident: str, address: str) -> bytes:
         """A picture as it was stored.  Raises :class:`ExportError`: there is none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import camera, generate, live, look, render, step, train, travel, travel_page
+from benchmarks import atlas, camera, generate, live, look, render, step, train, travel, travel_page
 from benchmarks.peers import suite as peers
 from benchmarks.report import Result, save
 
@@ -21,11 +21,12 @@ SUITES: dict[str, Callable[[], list[Result]]] = {
     "page": live.page,
     "soak": live.soak,
     "camera": camera.camera,
+    "atlas": lambda: [result for part in atlas.PARTS.values() for result in part()],
     "travel": lambda: [*travel.travel(), *(result for part in travel_page.PARTS.values() for result in part())],
 }
 PARTS: dict[str, Callable[[], list[Result]]] = {
     f"travel.{name}": part for name, part in (travel.PARTS | travel_page.PARTS).items()
-}
+} | {f"atlas.{name}": part for name, part in atlas.PARTS.items()}
 
 
 def main(names: list[str]) -> int:

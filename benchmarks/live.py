@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -61,8 +61,10 @@ def serving(home: Path, *options: str) -> Iterator[tuple[str, psutil.Process]]:
         process.wait(20)
 
 
-def browser(address: str, home: Path, *flags: str, limit: float = 240) -> dict[str, Any]:
-    """What the reporting page says."""
+def browser(
+    address: str, home: Path, *flags: str, limit: float = 240, look: Callable[[psutil.Process], Any] | None = None
+) -> dict[str, Any]:
+    """What the reporting page says; under ``looked`` what ``look`` makes of the browser while the page is still up."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
     if chromium is None:
         raise SystemExit("No Chromium was found; install it to measure the page.")
@@ -76,10 +78,12 @@ def browser(address: str, home: Path, *flags: str, limit: float = 240) -> dict[s
         end = time.monotonic() + limit
         while not report.exists() and time.monotonic() < end:
             time.sleep(0.2)
+        looked = look(psutil.Process(process.pid)) if look is not None else None
         process.terminate()
         process.wait(20)
         time.sleep(0.5)
     data: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {"error": "no report came"}
+    data["looked"] = looked
     if "error" in data:
         raise SystemExit(f"The page could not be measured: {data['error']}")
     return data

@@ -126,7 +126,8 @@ def replace(name: str, text: str) -> None:
 def write_page(data: dict[str, Any]) -> None:
     """Put the tables between the markers of the page, whose text is written by hand; some parts have their own."""
     own = {
-        name: [one for one in data["results"] if one["name"].startswith(f"{name}:")] for name in ("travel", "camera")
+        name: [one for one in data["results"] if one["name"].startswith(f"{name}:")]
+        for name in ("travel", "camera", "atlas")
     }
     rest = [entry for entry in data["results"] if not any(entry in entries for entries in own.values())]
     for name, entries in {"table": rest, **own}.items():

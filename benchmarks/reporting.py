@@ -15,7 +15,7 @@ from tornado.web import RequestHandler
 
 import app.serve
 
-SCRIPTS = ("reporting", "camera")
+SCRIPTS = ("reporting", "camera", "wall")
 
 
 class Page(RequestHandler):

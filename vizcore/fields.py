@@ -86,9 +86,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        inputs = [(value, self._fields[value]) for value in _tensors((args, kwargs)) if value in self._fields]
+        inputs = [(value, self._fields[value]) for value in tensors((args, kwargs)) if value in self._fields]
         if inputs:
-            for index, result in enumerate(_tensors(out)):
+            for index, result in enumerate(tensors(out)):
                 if index == 0 or func._opname in _MANY:
                     name = func._opname.rstrip("_")
                     self._fields[result] = _behind(name, args, inputs, result)
@@ -100,9 +100,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if out.dim() != 4 or self._fields[out].axes != (2, 3):
             return
         if name == "cat" and (args[1] if len(args) > 1 else 0) % 4 == 1:
-            self._channels[out] = tuple(field for tensor in _tensors(args[0]) for field in self.channels(tensor))
+            self._channels[out] = tuple(field for tensor in tensors(args[0]) for field in self.channels(tensor))
         elif (
-            name in _APART
+            name in APART
             and any(tensor in self._channels for tensor in inputs)
             and all(tensor.dim() == 4 and tensor.shape[1] == out.shape[1] for tensor in inputs)
         ):
@@ -111,14 +111,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._channels[out] = tuple(known[row] for row in rows)
 
 
-def _tensors(values: Any) -> list[torch.Tensor]:
+def tensors(values: Any) -> list[torch.Tensor]:
     if isinstance(values, torch.Tensor):
         return [values]
     if isinstance(values, Mapping):
         values = values.values()
     elif not isinstance(values, (tuple, list)):
         return []
-    return [tensor for value in values for tensor in _tensors(value)]
+    return [tensor for value in values for tensor in tensors(value)]
 
 
 def _behind(name: str, args: Sequence[Any], inputs: list[tuple[torch.Tensor, Field]], out: torch.Tensor) -> Field:
@@ -288,6 +288,6 @@ _POINTWISE = frozenset(
     )
 )  # fmt: skip
 """Operations that look at no other position.  Batch norm is one because it is only traced in evaluation mode."""
-_APART = (_POINTWISE - {"cat", "stack", "split", "split_with_sizes", "chunk", "slice", "channel_shuffle",
+APART = (_POINTWISE - {"cat", "stack", "split", "split_with_sizes", "chunk", "slice", "channel_shuffle",
                         "native_channel_shuffle"}) | frozenset(_POOLS) | {"constant_pad_nd"}  # fmt: skip
 """Operations that leave channels apart."""

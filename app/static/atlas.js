@@ -1,8 +1,9 @@
 // The page Atlas: fetches an atlas when Python says that there is a newer one; of its wall only what is seen is there.
 
+import { sections } from "./atlasunit.js"
 import * as frame from "./frame.js"
 import * as notices from "./notices.js"
-import { byId, element, number, throttle, write } from "./text.js"
+import { byId, element, throttle, write } from "./text.js"
 
 const WIDTH = 104 // px of a cell
 const HEIGHT = 120
@@ -14,25 +15,36 @@ let about = null // layers and filters of the chosen atlas
 let fetching = false
 let failed = null // version that could not be fetched
 let rows = []
+let beside = { key: "", version: "", content: null } // what lies beside the chosen filter
 const look = { atlas: "", layer: "", channel: null, search: "", sort: "channel" }
 const tiles = new Map() // of the wall: by channel
 
 export function start(send) {
   ask = send
-  const asked = new URLSearchParams(location.search)
-  if (asked.get("page") === "atlas") {
-    for (const name of ["atlas", "layer", "search", "sort"]) look[name] = (asked.get(name) ?? look[name]).slice(0, 200)
-    if (/^\d{1,7}$/.test(asked.get("channel") ?? "")) look.channel = Number(asked.get("channel"))
-  }
-  byId("atlas-search").value = look.search
-  byId("atlas-sort").value = look.sort
-  if (!byId("atlas-sort").value) byId("atlas-sort").value = look.sort = "channel"
+  if (new URLSearchParams(location.search).get("page") === "atlas") read()
   byId("atlas-search").addEventListener("input", throttle(60, () => change({ search: byId("atlas-search").value })))
   byId("atlas-sort").addEventListener("change", () => change({ sort: byId("atlas-sort").value }))
   byId("atlas-choice").addEventListener("change", () => choose({ atlas: byId("atlas-choice").value, layer: "", channel: null }))
   byId("atlas-wall").addEventListener("scroll", paint, { passive: true })
   byId("atlas-wall").addEventListener("keydown", walk)
   new ResizeObserver(paint).observe(byId("atlas-wall"))
+  addEventListener("popstate", () => {
+    if (new URLSearchParams(location.search).get("page") !== "atlas") return
+    read()
+    show()
+    reveal()
+  })
+}
+
+/** Takes what the address says. */
+function read() {
+  const asked = new URLSearchParams(location.search)
+  for (const name of ["atlas", "layer"]) look[name] = (asked.get(name) ?? look[name]).slice(0, 200)
+  look.search = (asked.get("search") ?? "").slice(0, 200)
+  look.sort = Object.hasOwn(ORDERS, asked.get("sort") ?? "") ? asked.get("sort") : "channel"
+  look.channel = /^\d{1,7}$/.test(asked.get("channel") ?? "") ? Number(asked.get("channel")) : null
+  byId("atlas-search").value = look.search
+  byId("atlas-sort").value = look.sort
 }
 
 export const ready = () => {}
@@ -90,6 +102,28 @@ function choose(what) {
   show()
   void refresh()
   frame.place()
+}
+
+/** Opens a filter that another one names; the browser's way back leads to that one. */
+function open(name, channel) {
+  frame.write()
+  history.pushState(null, "", location.href)
+  Object.assign(look, { layer: name, channel, search: "" })
+  byId("atlas-search").value = ""
+  show()
+  frame.write()
+  reveal()
+  byId("atlas-unit").scrollTop = 0
+}
+
+/** Scrolls the wall to the chosen filter. */
+function reveal() {
+  const at = rows.findIndex((one) => one.channel === look.channel)
+  if (at < 0) return
+  const wall = byId("atlas-wall")
+  const top = Math.floor(at / across()) * HEIGHT
+  if (top < wall.scrollTop) wall.scrollTop = top
+  if (top + HEIGHT > wall.scrollTop + wall.clientHeight) wall.scrollTop = top + HEIGHT - wall.clientHeight
 }
 
 function show() {
@@ -183,13 +217,12 @@ function walk(event) {
   event.stopPropagation()
   const at = rows.findIndex((one) => one.channel === look.channel)
   const next = at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))
-  const wall = byId("atlas-wall")
-  const top = Math.floor(next / across()) * HEIGHT
-  if (top < wall.scrollTop) wall.scrollTop = top
-  if (top + HEIGHT > wall.scrollTop + wall.clientHeight) wall.scrollTop = top + HEIGHT - wall.clientHeight
   choose({ channel: rows[next].channel })
-  wall.focus()
+  reveal()
+  byId("atlas-wall").focus()
 }
+
+const found = (name, channel) => about?.layers.find((one) => one.layer === name)?.units.find((one) => one.channel === channel)
 
 /** The chosen filter at large. */
 function unit() {
@@ -197,18 +230,32 @@ function unit() {
   const one = about?.id === look.atlas ? layer()?.units.find((other) => other.channel === look.channel) : null
   pane.hidden = !one
   if (!one) return
-  const of = layer()
-  const facts = [["score", number(one.end)], ["at the start", number(one.start)], ["status", one.error ?? one.status ?? ""], ["sees", of.receptive_field ? `${of.receptive_field} px` : "the whole picture"]]
-  const parts = [element("h2", {}, `${of.layer} · ${one.channel}`)]
-  if (one.tile) {
-    const picture = `atlas/${about.id}/${one.tile}.png`
-    parts.push(element("img", { class: "picture", src: picture, alt: `What filter ${one.channel} of ${of.layer} looks for` }))
-    parts.push(element("div", { class: "bar buttons" },
-      element("button", { type: "button", class: "primary", "data-testid": "atlas-live", onclick: () => ask({ do: "live", atlas: about.id, tile: one.tile }) }, "Continue live"),
-      element("a", { class: "tool", href: picture, download: `${of.layer}-${one.channel}.png`, title: "The picture, with its recipe inside" }, "Save")))
+  const key = JSON.stringify([about.id, look.layer, one.channel])
+  if (beside.key !== key || beside.version !== about.version) {
+    beside = { key, version: about.version, content: beside.key === key ? beside.content : null }
+    void fetchBeside(key, about.id, look.layer, one.channel)
   }
-  parts.push(element("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])))
-  pane.replaceChildren(...parts)
+  pane.replaceChildren(...sections(layer(), one, beside.content, {
+    picture: (of) => `atlas/${about.id}/${of.tile}.png`,
+    thumb: (of) => `atlas/${about.id}/${of.tile}.webp`,
+    find: found,
+    open,
+    ascent: (name, channel) => `?${new URLSearchParams({ model: told()?.model ?? "", layer: name, filters: channel })}`,
+    live: (of) => ask({ do: "live", atlas: about.id, tile: of.tile }),
+  }))
+}
+
+async function fetchBeside(key, id, name, channel) {
+  try {
+    const answer = await fetch(`atlas/${id}/unit?${new URLSearchParams({ layer: name, channel })}`)
+    if (!answer.ok) throw new Error(answer.statusText)
+    const content = await answer.json()
+    if (beside.key !== key) return // another one was chosen meanwhile
+    beside.content = content
+  } catch {
+    if (beside.key === key) beside.content = { unit: { why: "What lies beside this filter could not be read." } }
+  }
+  if (beside.key === key) unit()
 }
 
 export function query() {
@@ -224,4 +271,4 @@ export function query() {
 export const actions = { search: () => byId("atlas-search").focus() }
 
 /** What is shown, for tests and the curious. */
-export const state = () => ({ atlas: look.atlas, layer: look.layer, channel: look.channel, rows: rows.map((one) => one.channel), there: tiles.size, layers: about?.layers.map((one) => one.layer) ?? [] })
+export const state = () => ({ atlas: look.atlas, layer: look.layer, channel: look.channel, rows: rows.map((one) => one.channel), there: tiles.size, layers: about?.layers.map((one) => one.layer) ?? [], beside: beside.content && Object.keys(beside.content) })

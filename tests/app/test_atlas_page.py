@@ -41,3 +41,16 @@ def test_pictures_are_had_by_address_only(tmp_path: Path) -> None:
     for ident, name in (("two", address), ("one", "0" * 40), ("one", "../../atlas"), ("../one", address)):
         with pytest.raises(ExportError):
             atlases.tile(ident, name)
+
+
+def test_what_lies_beside_a_filter_is_had_by_layer_and_number(tmp_path: Path) -> None:
+    fake_atlas.make(tmp_path / "atlases" / "one", {"a": 6, "b/c": 6})
+    fake_atlas.beside(tmp_path / "atlases" / "one", "b/c", range(2, 4), "a")
+    atlases = Atlases(tmp_path)
+    found = atlases.unit("one", "b/c", 2)
+    assert set(found) == {"steps", "patches", "deconv", "weights", "similar"}
+    assert found["weights"]["kernels"][0]["sources"][0]["origins"] == [["a", 2]]
+    assert atlases.unit("one", "a", 2) == {}
+    for ident, layer, channel in (("one", "a", 99), ("one", "z", 0), ("two", "a", 0)):
+        with pytest.raises(ExportError):
+            atlases.unit(ident, layer, channel)

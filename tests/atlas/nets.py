@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from tests import tiny
+from tests.look.nets import picture
 from vizcore.atlas import engines, job, plan
+from vizcore.atlas.evidence import PARTS, Evidence
 from vizcore.atlas.head import Head, settings_of
 from vizcore.atlas.shard import Shard, Work, render_shard
 from vizcore.atlas.store import open_store
 from vizcore.errors import VizcoreError
+from vizcore.look.collections import collect
 from vizcore.spec import build
 from vizcore.zoo.load import Network, load
 
@@ -61,12 +67,31 @@ def lethal() -> Network:
     return poisoned(kill=True)
 
 
-def work_for(out: Path, model: str = TINY, exact: bool = True, **values: Any) -> tuple[Work, Network]:
+def pictures(path: Path, count: int = 14, seed: int = 0) -> Path:
+    """A zip of small pictures of two classes."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(count):
+            stream = io.BytesIO()
+            Image.fromarray(picture(20, 24, seed + number)).save(stream, "PNG")
+            info = zipfile.ZipInfo(f"{'ab'[number % 2]}/{number:02}.png")  # without a time: equal bytes
+            archive.writestr(info, stream.getvalue())
+    return path
+
+
+def beside(data: Path, parts: tuple[str, ...] = PARTS) -> Evidence:
+    """Evidence from the pictures of a zip."""
+    collection = collect(data)
+    return Evidence(parts, str(data), "", collection.fingerprint, len(collection))
+
+
+def work_for(
+    out: Path, model: str = TINY, exact: bool = True, evidence: Evidence | None = None, **values: Any
+) -> tuple[Work, Network]:
     """What an atlas of a tiny network in ``out`` needs."""
     network = load(model, allow_factory=True)
     spec = build(model, "", (0,), **{"size": 16, "steps": 4, "precision": "fp32", "pad": 0, **values})
     head = Head(model, None, network.card.weights_hash, "Crisp", settings_of(spec), exact)
-    return Work(head, str(out)), network
+    return Work(head, str(out), evidence=evidence or Evidence()), network
 
 
 class Inline:
@@ -106,14 +131,22 @@ def run(
     wanted = plan.wanted(plan.choose_layers(network, layers, 16), None)
     with store.prepare():
         missing = job.prepare(store, work.head, wanted)
-        task = job.Job(store, wanted, notify)
-        task.run(engine, plan.cut(missing, {layer: 1.0 for layer, _ in missing}, 1, work.width, most=3))
+        lacking = job.prepare_parts(store, work.head, work.evidence, wanted)
+        task = job.Job(store, wanted, notify, work.evidence.parts)
+        shards = plan.cut(missing, {layer: 1.0 for layer, _ in missing}, 1, work.width, most=3)
+        shards += plan.cut_parts(lacking, {layer: (1.0, 1.0) for layer, _ in lacking}, 1, most=3)
+        task.run(engine, shards)
         return task
 
 
 def tiles(out: Path) -> dict[str, bytes]:
     """The tiles of an atlas, by name."""
     return {path.name: path.read_bytes() for path in (out / "tiles").glob("*/*")}
+
+
+def parts(out: Path) -> dict[str, bytes]:
+    """The evidence of an atlas, by name."""
+    return {path.name: path.read_bytes() for path in (out / "parts").glob("*/*")}
 
 
 def uninterrupted(folder: Path, model: str = TINY, **values: Any) -> dict[str, bytes]:

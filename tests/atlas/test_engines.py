@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.atlas import nets
-from vizcore.atlas import manifest
+from vizcore.atlas import evidence, manifest
 from vizcore.atlas.cluster import Cluster
 from vizcore.atlas.local import Local
 from vizcore.atlas.shard import Shard, Work, render_shard
@@ -51,6 +51,32 @@ def test_all_tiles_come_and_only_missing_ones_are_made_again(make: Make, tmp_pat
     task = nets.run(work, network, make(work))
     assert (task.progress.done, task.progress.skipped) == (2, 8)
     assert nets.tiles(tmp_path / "atlas") == whole
+    for path, stat in before.items():
+        assert (path.stat().st_ino, path.stat().st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
+
+
+def test_evidence_comes_beside_the_tiles_and_only_missing_parts_are_made_again(make: Make, tmp_path: Path) -> None:
+    data = nets.pictures(tmp_path / "pictures.zip")
+    work, network = nets.work_for(tmp_path / "other", evidence=nets.beside(data))
+    nets.run(work, network, nets.Inline(work))
+    whole = nets.parts(tmp_path / "other")
+    assert len(whole) == 10 * 5  # the four parts, and the pictures on the way
+    out = tmp_path / "atlas"
+    work, network = nets.work_for(out, evidence=nets.beside(data))
+    task = nets.run(work, network, make(work))
+    every = {"total": 10, "skipped": 0, "done": 10, "failed": 0}
+    assert task.progress.parts == dict.fromkeys(("patches", "deconv", "weights", "similar"), every)
+    assert nets.parts(out) == whole
+    [conv2] = [one for one in manifest.read_all(open_store(out)) if one.layer == "conv2"]
+    gone = [conv2.units[3]["patches"], conv2.units[5]["weights"]]
+    for address in gone:
+        (out / evidence.file_of(address)).unlink()
+    before = {path: path.stat() for path in out.glob("[pt]*/*/*")}
+    parts = nets.run(work, network, make(work)).progress.parts
+    assert {part: count["done"] for part, count in parts.items()} == {
+        "patches": 1, "deconv": 0, "weights": 1, "similar": 0,
+    }  # fmt: skip
+    assert nets.parts(out) == whole
     for path, stat in before.items():
         assert (path.stat().st_ino, path.stat().st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
 

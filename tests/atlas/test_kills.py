@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,10 +21,12 @@ import pytest
 from tests.atlas import nets
 from vizcore.atlas import manifest
 from vizcore.atlas.cluster import Cluster
+from vizcore.atlas.shard import TRIES
 from vizcore.atlas.store import open_store
+from vizcore.cli import main
 from vizcore.errors import EngineError
 
-KILLS = 20 if os.environ.get("VIZCORE_SLOW") == "1" else 2
+KILLS = 20 if os.environ.get("VIZCORE_SLOW") == "1" else 4
 
 
 def test_dask_listens_on_this_machine_only_and_compares_versions(
@@ -50,38 +56,146 @@ def command(out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "vizcore", "atlas", nets.TINY, *flags, "--out", str(out), "--json", *more]
 
 
-def test_after_kills_the_atlas_is_that_of_an_uninterrupted_job(tmp_path: Path) -> None:
-    """Drivers are killed, then workers; what was there is not touched again, and the end is the same to the byte."""
-    whole = nets.uninterrupted(tmp_path / "other", steps=30)
-    out = tmp_path / "atlas"
-    seed = random.randrange(10**6)
-    moments = random.Random(seed)
-    for number in range(KILLS):
-        before = {path: path.stat() for path in out.glob("tiles/*/[!.]*")}  # what a kill left half written goes
-        job = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert job.stderr is not None
-        assert job.stdout is not None
-        for line in job.stderr:
-            if json.loads(line)["event"] == "tile":
-                break
-        time.sleep(moments.uniform(0, 0.4) if KILLS > 2 else 0)
-        family = psutil.Process(job.pid).children(recursive=True) if job.poll() is None else []
-        of_the_driver = number % 2 == 0
-        for process in [psutil.Process(job.pid)] if of_the_driver and job.poll() is None else family:
-            process.send_signal(signal.SIGKILL)
-        job.communicate()
+class Driver:
+    """The command in a process of its own, forked from one that has imported all that it needs: kills cost no imports.
+
+    Its workers are begun as ever.
+    """
+
+    def __init__(self, arguments: list[str], told: Path) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["torch", "vizcore.cli.atlas", "vizcore.ascent", "tests.atlas.nets"])
+        told.write_bytes(b"")
+        self.process = context.Process(target=drive, args=(arguments, str(told)))
+        self.process.start()
+        self._told = told.open()
+        self._line = ""
+
+    def next(self, *kinds: str) -> dict[str, Any] | None:
+        """The next event of these kinds; None when the command has ended."""
+        while True:
+            alive = self.process.is_alive()
+            self._line += self._told.readline()
+            if self._line.endswith("\n"):
+                event = json.loads(self._line) if self._line.startswith("{") else {}  # else a warning
+                self._line = ""
+                if event.get("event") in kinds:
+                    return dict(event)
+            elif not alive:
+                return None
+            else:
+                time.sleep(0.003)
+
+    def family(self) -> list[psutil.Process]:
+        """Its workers, and what else it began."""
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill(self, processes: list[psutil.Process]) -> None:
+        """SIGKILL, and nothing else, to those that still live."""
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+
+    def end(self) -> int | None:
+        """Wait for it; how it ended."""
+        self.process.join()
+        self._told.close()
+        return self.process.exitcode
+
+
+def drive(arguments: list[str], told: str) -> None:
+    """The command; its events go to a file."""
+    os.dup2(os.open(told, os.O_WRONLY | os.O_APPEND), 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(main(arguments))
+
+
+class Killed:
+    """An atlas whose jobs are killed: what is finished is not touched again."""
+
+    def __init__(self, out: Path, data: Path, moments: random.Random, on_the_way: set[str]) -> None:
+        self.out, self.moments, self.on_the_way = out, moments, on_the_way
+        self.arguments = command(out, "--with", "all", "--data", str(data))[3:]
+        self.events = out.with_suffix(".events")
+
+    def files(self) -> list[Path]:
+        """What is finished: neither what a kill left half written, nor what is written before its tile."""
+        found = self.out.glob("[pt]*/*/[!.]*.*")
+        return sorted(path for path in found if path.name not in self.on_the_way)
+
+    def of_driver(self) -> int:
+        """The driver is killed, while it begins or while tiles and parts come; its workers die with it."""
+        before = self.begin()
+        driver = Driver(self.arguments, self.events)
+        if self.moments.random() < 0.3:
+            time.sleep(self.moments.uniform(0, 1.5))
+        else:
+            driver.next("tile", "part")
+            time.sleep(self.moments.uniform(0, 0.3))
+        family = driver.family()
+        killed = driver.process.is_alive()
+        driver.process.kill()
+        driver.end()
         psutil.wait_procs(family, 20)
         assert not [process for process in family if process.is_running()], "a worker outlived its driver"
-        if not of_the_driver:
-            assert job.returncode == 0, f"seed {seed}"
+        self.check(before)
+        return int(killed)
+
+    def of_workers(self, most: int) -> int:
+        """Workers are killed one after the other; the job ends by itself, and well."""
+        before = self.begin()
+        driver = Driver(self.arguments, self.events)
+        deaths: Counter[tuple[str, int]] = Counter()
+        killed = 0
+        while killed < most and max(deaths.values(), default=0) < TRIES - 1 and driver.next("tile", "part"):
+            time.sleep(self.moments.uniform(0, 0.1))
+            driver.kill(driver.family())
+            lost = driver.next("lost")
+            if lost is not None:
+                killed += 1
+                deaths.update((lost["layer"], channel) for channel in lost["channels"])
+        assert driver.end() == 0
+        self.check(before)
+        return killed
+
+    def begin(self) -> dict[Path, os.stat_result]:
+        """Take some away of what is finished, so that there is something to do."""
+        files = self.files()
+        for path in self.moments.sample(files, len(files) // 2):
+            path.unlink()
+        return {path: path.stat() for path in self.files()}
+
+    def check(self, before: dict[Path, os.stat_result]) -> None:
         for path, stat in before.items():
             assert (path.stat().st_ino, path.stat().st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
-        if KILLS > 2 and nets.tiles(out).keys() == whole.keys():
-            for path in moments.sample(sorted(out.glob("tiles/*/[!.]*")), 8):
-                path.unlink()
-    done = subprocess.run(command(out), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["failed"] == 0
-    assert nets.tiles(out) == whole, f"seed {seed}"
+
+
+def test_after_kills_the_atlas_is_that_of_an_uninterrupted_job(tmp_path: Path) -> None:
+    """Drivers are killed, then workers; what was there is not touched again, and the end is the same to the byte."""
+    data = nets.pictures(tmp_path / "pictures.zip")
+    work, network = nets.work_for(tmp_path / "other", steps=30, evidence=nets.beside(data))
+    nets.run(work, network, nets.Inline(work))
+    seed = random.randrange(10**6)
+    out = tmp_path / "atlas"
+    whole = nets.parts(tmp_path / "other")
+    steps = {f"{name.removesuffix('.png')}.json" for name in nets.tiles(tmp_path / "other")}
+    atlas = Killed(out, data, random.Random(seed), steps)
+    drivers = workers = 0
+    while drivers < KILLS // 2:
+        drivers += atlas.of_driver()
+    while workers < KILLS // 2:
+        workers += atlas.of_workers(KILLS // 2 - workers)
+    done = subprocess.run(
+        [sys.executable, "-m", "vizcore", *atlas.arguments], capture_output=True, text=True, check=True
+    )
+    told = json.loads(done.stdout)
+    assert told["failed"] == 0
+    assert [count["failed"] for count in told["parts"].values()] == [0] * 4
+    assert nets.tiles(out) == nets.tiles(tmp_path / "other"), f"seed {seed}"
+    assert nets.parts(out) == whole, f"seed {seed}"
     assert not list(out.glob("**/*.part"))
 
 

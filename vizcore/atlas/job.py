@@ -11,6 +11,7 @@ from typing import Any
 from vizcore.atlas import head as heads
 from vizcore.atlas import manifest as manifests
 from vizcore.atlas.engines import Engine, Finished, Lost, Stopped, Told
+from vizcore.atlas.evidence import FOLDER, SURVEY, Evidence
 from vizcore.atlas.head import Head
 from vizcore.atlas.plan import Wanted
 from vizcore.atlas.shard import TRIES, Report, Shard
@@ -31,11 +32,11 @@ class Progress:
     failed: int = 0
     seconds: float = 0.0
     interrupted: bool = False
-    layers: dict[str, dict[str, int]] = field(default_factory=dict)
+    parts: dict[str, dict[str, int]] = field(default_factory=dict)  # of each: total, skipped, done, failed
 
 
 Notify = Callable[[str, dict[str, Any]], None]
-"""Called with ``"tile"``, ``"failed"`` or ``"lost"``, and the layer, the channel, and what the manifest says."""
+"""Called with ``"tile"``, ``"part"``, ``"failed"`` or ``"lost"``, with the layer, the channel, what is known."""
 
 
 def check(store: Store, head: Head) -> bool:
@@ -68,17 +69,35 @@ def prepare(store: Store, head: Head, wanted: Sequence[Wanted]) -> list[tuple[st
         done = set(one.manifest.done)
         left = [channel for channel in one.channels if channel not in done]
         for channel in left:
-            one.manifest.units.pop(channel, None)  # those that were given up get another chance
+            manifests.forget(one.manifest, channel)  # those that were given up get another chance
         if left:
             missing.append((one.manifest.layer, left))
         store.write(manifests.name(one.manifest.layer), one.manifest.to_json())
     return missing
 
 
+def prepare_parts(
+    store: Store, head: Head, given: Evidence, wanted: Sequence[Wanted]
+) -> list[tuple[str, dict[str, list[int]]]]:
+    """Bring the manifests up to the evidence that is there, and return what each layer has yet to get."""
+    files = store.names(FOLDER) if given.parts else set()
+    missing = []
+    for one in wanted:
+        left = manifests.reconcile_parts(one.manifest, head, given, one.channels, files)
+        if any(left.values()):
+            missing.append((one.manifest.layer, left))
+        if given.parts:
+            store.write(manifests.name(one.manifest.layer), one.manifest.to_json())
+    return missing
+
+
 class Job:
     """One round of an atlas.  :meth:`run` ends when all is told, or :attr:`stop` was set."""
 
-    def __init__(self, store: Store, wanted: Sequence[Wanted], notify: Notify = lambda kind, facts: None) -> None:
+    def __init__(
+        self, store: Store, wanted: Sequence[Wanted], notify: Notify = lambda kind, facts: None,
+        parts: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.stop = False
         self._store = store
         self._manifests = {one.manifest.layer: one.manifest for one in wanted}
@@ -88,29 +107,47 @@ class Job:
         self._saved = 0.0
         self._doing: dict[Shard, list[int]] = {}
         self._barren = 0
-        self._told: dict[Shard, set[int]] = defaultdict(set)
-        self._deaths: dict[tuple[str, int], int] = defaultdict(int)
+        self._told: dict[Shard, set[tuple[int, str]]] = defaultdict(set)
+        self._deaths: dict[tuple[str, int | str], int] = defaultdict(int)
+        self._held: dict[str, list[Shard]] = defaultdict(list)  # until their layer is surveyed
         self.progress = Progress(total=sum(len(channels) for channels in self._wanted.values()))
         there = {layer: len(self._wanted[layer] & set(one.done)) for layer, one in self._manifests.items()}
         self.progress.skipped = sum(there.values())
+        for part in parts:
+            total = skipped = 0
+            for layer, one in self._manifests.items():
+                total += len(self._wanted[layer])
+                skipped += sum(part in one.units.get(channel, {}) for channel in self._wanted[layer])
+            self.progress.parts[part] = {"total": total, "skipped": skipped, "done": 0, "failed": 0}
 
     def run(self, engine: Engine, shards: Sequence[Shard]) -> Progress:
-        """Render ``shards``; however this ends, what was told is in the manifests and the workers are gone.
+        """Render ``shards``, evidence after the survey of its layer.
+
+        However this ends, what was told is in the manifests and the workers are gone.
 
         Raises:
             VizcoreError: the job cannot go on: no space, other weights, workers that do not live.
         """
         began = time.perf_counter()
         try:
-            left = len(shards)
+            surveyed = {shard.layer for shard in shards if shard.parts == (SURVEY,)}
+            left = 0
             for shard in shards:
-                engine.submit(shard)
+                if shard.parts and shard.parts != (SURVEY,) and shard.layer in surveyed:
+                    self._held[shard.layer].append(shard)
+                else:
+                    left += 1
+                    engine.submit(shard)
             while left and not self.stop:
                 event = engine.next(0.2)
                 if isinstance(event, Told):
                     self._hear(event.shard, event.report)
                 elif isinstance(event, Finished):
                     left -= 1
+                    if event.shard.parts == (SURVEY,):
+                        for shard in self._held.pop(event.shard.layer, ()):
+                            left += 1
+                            engine.submit(shard)
                 elif isinstance(event, Lost):
                     left -= 1
                     for shard in self._again(event, engine.workers):
@@ -131,22 +168,34 @@ class Job:
             self._doing[shard] = report["doing"]
             return
         unit = dict(report)
-        channel = unit.pop("channel")
-        if channel in self._told[shard] or channel in self._manifests[shard.layer].done:
-            self._told[shard].add(channel)
+        channel, part = unit.pop("channel"), unit.pop("part", "")
+        manifest = self._manifests[shard.layer]
+        known = part in manifest.units.get(channel, {}) if part else channel in manifest.done
+        if (channel, part) in self._told[shard] or known:
+            self._told[shard].add((channel, part))
             return
-        self._told[shard].add(channel)
-        self._manifests[shard.layer].units[channel] = unit
-        self._changed.add(shard.layer)
+        self._told[shard].add((channel, part))
         failed = "error" in unit
-        self.progress.failed += failed
-        self.progress.done += not failed
-        self.notify("failed" if failed else "tile", {"layer": shard.layer, "channel": channel, **unit})
+        if part:
+            manifests.put_part(manifest, channel, part, unit.get("address"), unit.get("error"))
+            self.progress.parts[part]["failed" if failed else "done"] += 1
+            unit["part"] = part
+        else:
+            manifests.put(manifest, channel, unit)
+            self.progress.failed += failed
+            self.progress.done += not failed
+        self._changed.add(shard.layer)
+        kind = "failed" if failed else "part" if part else "tile"
+        self.notify(kind, {"layer": shard.layer, "channel": channel, **unit})
 
     def _again(self, event: Lost, workers: int) -> list[Shard]:
         """What is left of a shard whose worker died: those that it was at, one by one, and the others."""
         shard = event.shard
-        left = [channel for channel in shard.channels if channel not in self._told[shard]]
+        if shard.parts == (SURVEY,):
+            return self._survey_again(event)
+        parts = shard.parts or ("",)
+        told = self._told[shard]
+        left = [channel for channel in shard.channels if any((channel, part) not in told for part in parts)]
         begun = self._doing.get(shard, left if len(shard.channels) == 1 else [])
         doing = [channel for channel in begun if channel in left]
         self.notify("lost", {"layer": shard.layer, "channels": doing})
@@ -159,14 +208,33 @@ class Job:
         for channel in doing:
             self._deaths[shard.layer, channel] += event.deaths if len(doing) == 1 else 0
             if self._deaths[shard.layer, channel] >= TRIES:
-                error = {"kind": "EngineError", "message": "The worker died of this filter.", "hint": "Try it alone."}
-                self._hear(shard, {"channel": channel, "error": error, "tries": TRIES})
+                self._give_up(shard, channel, "The worker died of this filter.")
             else:
-                again.append(Shard(shard.layer, (channel,), each))
+                again.append(Shard(shard.layer, (channel,), each, shard.parts))
         others = tuple(channel for channel in left if channel not in doing)
         if others:
-            again.append(Shard(shard.layer, others, each * len(others)))
+            again.append(Shard(shard.layer, others, each * len(others), shard.parts))
         return again
+
+    def _survey_again(self, event: Lost) -> list[Shard]:
+        """The survey once more; three deaths of it are those of all that waits for it."""
+        shard = event.shard
+        self.notify("lost", {"layer": shard.layer, "channels": []})
+        self._deaths[shard.layer, SURVEY] += event.deaths
+        if self._deaths[shard.layer, SURVEY] < TRIES:
+            return [shard]
+        for held in self._held.pop(shard.layer, ()):
+            for channel in held.channels:
+                self._give_up(held, channel, "The worker died of looking through the pictures.")
+        return []
+
+    def _give_up(self, shard: Shard, channel: int, text: str) -> None:
+        error = {"kind": "EngineError", "message": text, "hint": "Try it alone."}
+        for part in shard.parts or ("",):
+            if (channel, part) not in self._told[shard]:
+                self._hear(
+                    shard, {"channel": channel, "error": error, "tries": TRIES, **({"part": part} if part else {})}
+                )
 
     def _save(self, every: float) -> None:
         """Write the manifests that changed, no more often than ``every`` seconds."""

@@ -6,18 +6,25 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from vizcore import export
+from vizcore.atlas import evidence
 from vizcore.atlas import head as heads
+from vizcore.atlas.evidence import PARTS, Evidence
 from vizcore.atlas.head import SCHEMA, Head
 from vizcore.atlas.store import LAYERS, Store, tile_name
 from vizcore.errors import ExportError
 
 ADDRESS = "[0-9a-f]{40}"
 Unit = dict[str, Any]
-"""``tile``, ``start``, ``end`` (plain scores), ``status``, ``seconds`` of a channel; or ``error`` and ``tries``."""
+"""``tile``, ``start``, ``end`` (plain scores), ``status``, ``seconds`` of a channel; or ``error`` and ``tries``.
+
+Beside them the address of each part of the evidence, by its name, and ``failed``: errors of parts that were given up.
+"""
+_OF_TILES = ("tile", "start", "end", "status", "seconds", "error", "tries")
 
 
 @dataclass
@@ -71,8 +78,9 @@ def parse(data: bytes) -> Manifest:
         if values.pop("schema") > SCHEMA:
             raise ExportError("The atlas is from a newer vizcore.", "Update vizcore to open it.")
         units = {int(channel): dict(unit) for channel, unit in values.pop("units").items()}
-        if not all(re.fullmatch(ADDRESS, str(unit.get("tile", "0" * 40))) for unit in units.values()):
-            raise ValueError("no address of a tile")  # it becomes the name of a file
+        names = [unit[key] for unit in units.values() for key in ("tile", *PARTS) if key in unit]
+        if not all(re.fullmatch(ADDRESS, str(name)) for name in names):
+            raise ValueError("no address")  # it becomes the name of a file
         return Manifest(**values, units=units)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ExportError("A manifest of the atlas is damaged.", "Run vizcore atlas again: it is made anew.") from error
@@ -113,6 +121,49 @@ def reconcile(manifest: Manifest, head: Head, store: Store, tiles: set[str]) -> 
         if there and not known:
             data = store.read(tile_name(address))
             if data is not None:
-                manifest.units[channel] = unit_of(address, data)
+                put(manifest, channel, unit_of(address, data))
         elif known and not there:
-            del manifest.units[channel]
+            forget(manifest, channel)
+
+
+def put(manifest: Manifest, channel: int, unit: Unit) -> None:
+    """Take what is known of a tile, or of its failing; what lies beside it stays."""
+    forget(manifest, channel)
+    manifest.units[channel] = {**unit, **manifest.units.get(channel, {})}
+
+
+def forget(manifest: Manifest, channel: int) -> None:
+    """Leave out what is known of a tile."""
+    left = {key: value for key, value in manifest.units.pop(channel, {}).items() if key not in _OF_TILES}
+    if left:
+        manifest.units[channel] = left
+
+
+def put_part(manifest: Manifest, channel: int, part: str, address: str | None, error: Any = None) -> None:
+    """Take the address of a part of the evidence, or the error with which it was given up."""
+    unit = manifest.units.setdefault(channel, {})
+    failed = {key: value for key, value in unit.pop("failed", {}).items() if key != part}
+    if address is None:
+        unit.pop(part, None)
+        failed |= {part: error} if error is not None else {}
+    else:
+        unit[part] = address
+    if failed:
+        unit["failed"] = failed
+    if not unit:
+        del manifest.units[channel]
+
+
+def reconcile_parts(
+    manifest: Manifest, head: Head, given: Evidence, channels: Iterable[int], files: set[str]
+) -> dict[str, list[int]]:
+    """Make the units agree with the evidence that is there; the channels that have yet to get each part."""
+    missing: dict[str, list[int]] = {part: [] for part in given.parts}
+    for channel in channels:
+        for part in given.parts:
+            address = evidence.address(head, part, manifest.layer, channel, given.fingerprint)
+            there = evidence.file_of(address) in files
+            put_part(manifest, channel, part, address if there else None)
+            if not there:
+                missing[part].append(channel)
+    return missing

@@ -6,10 +6,11 @@ import difflib
 import fnmatch
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vizcore.atlas.evidence import FROM_PICTURES, PARTS, SURVEY
 from vizcore.atlas.manifest import Manifest
 from vizcore.atlas.shard import Shard, Work
 from vizcore.errors import LayerError, SpecError
@@ -137,6 +138,45 @@ def cut(
     return sorted(shards, key=lambda shard: shard.seconds, reverse=True)
 
 
+def cut_parts(
+    missing: Sequence[tuple[str, dict[str, list[int]]]], cost: dict[str, tuple[float, float]], workers: int,
+    surveyed: Container[str] = (), most: float | None = None,
+) -> list[Shard]:  # fmt: skip
+    """Shards of evidence, largest first; those of a layer that is not surveyed yet begin with its survey.
+
+    Args:
+        missing: of each layer, the channels that have yet to get each part.
+        cost: of each layer, seconds of its survey, and seconds per channel of its parts.
+        surveyed: the layers whose survey is there.
+    """
+    shards = []
+    for layer, left in missing:
+        parts = tuple(part for part in PARTS if left.get(part))
+        channels = sorted({channel for part in parts for channel in left[part]})
+        survey, each = cost[layer]
+        if layer not in surveyed and any(part in FROM_PICTURES for part in parts):
+            shards.append(Shard(layer, (), survey, (SURVEY,)))
+        total = each * len(channels)
+        longest = most if most is not None else min(LONGEST, max(SHORTEST, total / workers))
+        count = max(1, int(longest / max(each, 1e-9)))
+        for at in range(0, len(channels), count):
+            some = tuple(channels[at : at + count])
+            shards.append(Shard(layer, some, each * len(some), parts))
+    return sorted(shards, key=lambda shard: shard.seconds, reverse=True)
+
+
+def part_costs(network: Network, work: Work, layers: Sequence[Manifest]) -> dict[str, tuple[float, float]]:
+    """Seconds of the survey of each layer, and of the parts of one of its channels, from one timed forward pass.
+
+    The survey is a pass for each picture; a deconvolution is nine, forth and back, which is twice as long as forth.
+    """
+    given = work.evidence
+    times = _reach(network, work, [manifest.layer for manifest in layers], network.card.size)
+    each = 0.02 + 0.01 * ("patches" in given.parts)  # files, and nine pictures to read
+    back = 27.0 if "deconv" in given.parts or "patches" in given.parts else 0.0
+    return {layer: (seconds * given.pictures + 1, each + back * seconds) for layer, seconds in times.items()}
+
+
 def costs(network: Network, work: Work, layers: Sequence[Manifest]) -> dict[str, float]:
     """Seconds per channel of each layer on this machine, from one pass with a clock in it and a few real steps.
 
@@ -149,7 +189,7 @@ def costs(network: Network, work: Work, layers: Sequence[Manifest]) -> dict[str,
 
     if work.device == "cpu":
         torch.set_num_threads(1 if work.head.exact else max(1, work.threads))
-    times = _reach(network, work, [manifest.layer for manifest in layers])
+    times = _reach(network, work, [manifest.layer for manifest in layers], int(work.head.settings["size"]))
 
     def step(layer: Manifest) -> float:
         channels = tuple(range(min(work.width, layer.channels)))
@@ -171,13 +211,12 @@ def costs(network: Network, work: Work, layers: Sequence[Manifest]) -> dict[str,
     }  # fmt: skip
 
 
-def _reach(network: Network, work: Work, paths: Sequence[str]) -> dict[str, float]:
-    """Seconds from the beginning of a forward pass to the end of each layer: the better of two passes."""
+def _reach(network: Network, work: Work, paths: Sequence[str], size: int) -> dict[str, float]:
+    """Seconds from the beginning of a forward pass at ``size`` px to the end of each layer: the better of two."""
     import torch
 
     best: dict[str, float] = dict.fromkeys(paths, float("inf"))
     parts = dict(network.module.named_modules())
-    size = int(work.head.settings["size"])
     began = 0.0
 
     def note(path: str) -> None:

@@ -6,20 +6,21 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vizcore.atlas import manifest
+from vizcore.atlas import evidence, manifest
+from vizcore.atlas.evidence import Evidence
 from vizcore.atlas.head import Head
 from vizcore.atlas.store import Store, open_store, tile_name
-from vizcore.errors import EngineError, ExportError, ModelError, StorageError, VizcoreError
+from vizcore.errors import EngineError, ExportError, ModelError, PictureError, StorageError, VizcoreError
 
 if TYPE_CHECKING:
     from vizcore.zoo.load import Network
 
 TRIES = 3
 WIDTH = 16  # channels at once; on CPUs a picture costs half of what it does alone, and no less beyond
-_FATAL = (ExportError, StorageError, ModelError)  # what no other channel would be spared
+FATAL = (ExportError, StorageError, ModelError, PictureError)  # what no other channel would be spared
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class Work:
     Args:
         place: of the store.
         threads: of the CPU that a worker may use.
+        evidence: what is gathered beside the tiles.
     """
 
     head: Head
     place: str
     device: str = "cpu"
     threads: int = 1
+    evidence: Evidence = field(default_factory=Evidence)
 
     @property
     def width(self) -> int:
@@ -44,27 +47,39 @@ class Work:
 
 @dataclass(frozen=True)
 class Shard:
-    """Channels of one layer, and the seconds that they are thought to take."""
+    """Channels of one layer, and the seconds that they are thought to take.
+
+    Args:
+        parts: of the evidence of these channels, or its survey; tiles if empty.
+    """
 
     layer: str
     channels: tuple[int, ...]
     seconds: float = 0.0
+    parts: tuple[str, ...] = ()
 
 
 Report = dict[str, Any]
-"""``channel`` and what :data:`vizcore.atlas.manifest.Unit` says; or ``doing``, the channels that are begun."""
+"""``channel`` and what :data:`vizcore.atlas.manifest.Unit` says, or ``channel``, ``part`` and its ``address`` or
+``error``; or ``doing``, the channels that are begun."""
 
 
 def render_shard(work: Work, shard: Shard, report: Callable[[Report], None] = lambda report: None) -> list[Report]:
     """Render what is not there yet of a shard; returns, and reports as they come, what became of its channels.
 
-    A batch that fails is rendered one by one; a channel that fails three times is reported with its error.
+    Shards of evidence are gathered (:mod:`vizcore.atlas.gather`).  Of tiles, a batch that fails is rendered one by one;
+    a channel that fails three times is reported with its error.
 
     Raises:
         ModelError: the network cannot be had here, or has other weights.
+        PictureError: the pictures cannot be had here, or are others.
         ExportError, StorageError: tiles cannot be written.
     """
-    store, network = open_store(work.place), _network(work)
+    if shard.parts:
+        from vizcore.atlas.gather import gather
+
+        return gather(work, shard, report)
+    store, network = open_store(work.place), opened(work)
     found: list[Report] = []
 
     def tell(one: Report) -> None:
@@ -121,7 +136,7 @@ def _attempt(
     """Render channels together; what went wrong is returned, unless it would go wrong with all others."""
     try:
         _render(work, layer, channels, network, store, tell)
-    except _FATAL:
+    except FATAL:
         raise
     except Exception as error:
         return error
@@ -142,38 +157,64 @@ def _render(
     head = work.head
     spec = head.spec(layer, channels)
     began = time.perf_counter()
-    ascent = ascend(
-        spec, network, device=work.device, exact=head.exact, keep=lambda step: step in (0, spec.steps)
-    )  # fmt: skip
-    first = last = frame = next(ascent)
-    for frame in ascent:
-        last = frame
-    if first.images is None or last.images is None:
+    on_the_way = _shown(spec.steps)
+    ascent = ascend(spec, network, device=work.device, exact=head.exact, keep=lambda step: step in on_the_way)
+    kept: dict[int, Any] = {}
+    last = None
+    for last in ascent:
+        if last.images is not None:
+            kept[last.step] = last.images
+    if last is None or last.images is None:
         raise EngineError("The ascent kept no picture.", "This is a bug in vizcore.")
     with repeatable(torch.device(work.device)) if head.exact else contextlib.nullcontext():
-        both = [
-            score(spec, network, torch.from_numpy(images.copy()).permute(0, 3, 1, 2).float() / 255).numpy()
-            for images in (first.images, last.images)
-        ]
+        scores = {
+            step: score(spec, network, torch.from_numpy(images.copy()).permute(0, 3, 1, 2).float() / 255).tolist()
+            for step, images in kept.items()
+        }
     facts = {**devices.environment(work.device, head.exact), "precision": ascent.precision}
     if head.exact:
         facts["threads"] = 1
     seconds = (time.perf_counter() - began) / len(channels)
     for row, channel in enumerate(channels):
-        start, end = (float(value[row]) for value in both)
-        said = {"start": _number(start), "end": _number(end), "status": last.status[row]}
+        start, end = (_number(scores[step][row]) for step in (min(kept), last.step))
+        said = {"start": start, "end": end, "status": last.status[row]}
         address = head.address(layer, channel)
+        steps = [
+            {"step": step, "score": _number(scores[step][row]), "picture": _small(images[row])}
+            for step, images in kept.items()
+        ]
+        store.write(evidence.file_of(address), evidence.pack({"steps": steps}))  # first: what has a tile has these
         one = head.spec(layer, (channel,))
         recipe = export.Recipe(one, last.step, (), channel, head.weights_hash, extra={**facts, **said})
         store.write(tile_name(address), export.png_bytes(np.ascontiguousarray(last.images[row]), recipe))
         tell({"channel": channel, "tile": address, **said, "seconds": round(seconds, 4)})
 
 
+def _shown(steps: int) -> set[int]:
+    """The steps whose pictures are kept: the first, the last, and powers of four, since most happens early."""
+    return {0, steps, *(4**power for power in range(1, 8) if 4**power < steps)}
+
+
+def _small(image: Any) -> str:
+    """A picture ``[H, W, 1 to 4]`` of an ascent; where it is clear, on neutral grey."""
+    import numpy as np
+
+    from vizcore.export import GREY
+
+    colours, opacity = image, None
+    if image.shape[2] in (2, 4):
+        colours, opacity = image[:, :, :-1], image[:, :, -1:].astype(np.float32) / 255
+    colours = np.repeat(colours, 3, 2) if colours.shape[2] == 1 else colours
+    if opacity is not None:
+        colours = (colours * opacity + GREY * (1 - opacity)).round().astype(np.uint8)
+    return evidence.inline(np.ascontiguousarray(colours), evidence.STEPS_SIDE)
+
+
 def _number(value: float) -> float | None:
     return round(value, 6) if value == value and abs(value) != float("inf") else None
 
 
-def _network(work: Work) -> Network:
+def opened(work: Work) -> Network:
     """The network of a job, ready on this worker."""
     import torch
 

@@ -1,6 +1,7 @@
 """A static site of an atlas: HTML, images and JSON that open from a folder or any web server.
 
-A page that is opened from a folder may not fetch files, so the same data lies in scripts beside the JSON.
+A page that is opened from a folder may not fetch files, so the same data lies in scripts beside the JSON; what lies
+beside a filter, with its pictures inside, in a script alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from PIL import Image
 
+from vizcore.atlas import evidence
 from vizcore.atlas import manifest as manifests
 from vizcore.atlas.manifest import Manifest
 from vizcore.atlas.store import Store, tile_name
@@ -37,12 +39,16 @@ def export(store: Store, out: Path, progress: Callable[[int, int], None] = lambd
     if out.resolve() == Path(store.place).resolve():
         raise ExportError("The site cannot lie in the atlas itself.", "Choose another folder.")
     try:
-        for folder in ("tiles", "thumbs", "data"):
+        for folder in ("tiles", "thumbs", "data", "units"):
             (out / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExportError("The folder of the site cannot be made.", "Choose another one.") from error
     total, done = sum(len(layer.done) for layer in layers), 0
     for number, layer in enumerate(layers):
+        for channel, unit in layer.units.items():
+            beside = evidence.read(store, unit)
+            if beside:
+                _script(out / "units" / f"{number}-{channel}.js", f"unit-{number}-{channel}", json.dumps(beside))
         for channel in layer.done:
             address = layer.units[channel]["tile"]
             if not (out / "thumbs" / f"{address}.webp").exists():
@@ -73,7 +79,10 @@ def summary(layer: Manifest) -> dict[str, Any]:
 
 
 def units(layer: Manifest) -> list[dict[str, Any]]:
-    """The filters of a layer as pages list them: ``channel``, ``tile``, ``start``, ``end``, ``status``, ``error``."""
+    """The filters of a layer as pages list them.
+
+    Each has ``channel``, ``tile``, ``start``, ``end``, ``status``, and ``error`` if it was given up.
+    """
     keys = ("tile", "start", "end", "status")
     found = []
     for channel in sorted(layer.units):
@@ -98,6 +107,10 @@ def _data(out: Path, name: str, value: Any) -> None:
     """The same value as JSON, and as a script that gives it to the page."""
     text = json.dumps(value, separators=(",", ":"))
     write_atomically(out / "data" / f"{name}.json", text.encode())
+    _script(out / "data" / f"{name}.js", name, text)
+
+
+def _script(path: Path, name: str, text: str) -> None:
+    """A script that gives JSON to the page."""
     safe = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    script = f"atlasData({json.dumps(name)},{safe})\n"
-    write_atomically(out / "data" / f"{name}.js", script.encode())
+    write_atomically(path, f"atlasData({json.dumps(name)},{safe})\n".encode())

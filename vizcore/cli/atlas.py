@@ -24,6 +24,7 @@ from vizcore.errors import SpecError
 
 if TYPE_CHECKING:
     from vizcore.atlas.engines import Engine
+    from vizcore.atlas.evidence import Evidence
     from vizcore.atlas.job import Notify
     from vizcore.atlas.plan import Wanted
     from vizcore.atlas.shard import Work
@@ -43,6 +44,9 @@ class Order:
     arch: str | None
     values: dict[str, Any]
     exact: bool = False
+    beside: str = ""  # parts of the evidence
+    data: Path | None = None
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ class Setting:
 
 def make(order: Order, setting: Setting) -> console.Result:
     """Carry out ``order``; what can be refused is refused before the first step."""
+    from vizcore.atlas import evidence, job, plan
     from vizcore.atlas import head as heads
-    from vizcore.atlas import job, plan
     from vizcore.atlas.shard import Work
     from vizcore.atlas.store import open_store
     from vizcore.cli.render import open_network
@@ -71,6 +75,7 @@ def make(order: Order, setting: Setting) -> console.Result:
     if setting.workers is not None and setting.scheduler not in (None, LOCAL):
         raise SpecError("The scheduler has its own workers.", "Leave out --workers, or use --scheduler local.")
     ranges = None if order.channels in (None, "all") else plan.parse_channels(str(order.channels))
+    given = _evidence(order)
     device = devices.choose(setting.device)
     store = open_store(setting.out)
     network = open_network(order.model, order.arch)
@@ -82,23 +87,36 @@ def make(order: Order, setting: Setting) -> console.Result:
     wanted = plan.wanted(plan.choose_layers(network, order.layers, spec.size), ranges)
     workers = setting.workers or _devices(device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    work = Work(head, store.place, device, max(1, cores // workers))
+    work = Work(head, store.place, device, max(1, cores // workers), given)
     job.check(store, head)
     with store.prepare():
         missing = job.prepare(store, head, wanted)
-        task = job.Job(store, wanted)
+        lacking = job.prepare_parts(store, head, given, wanted)
+        task = job.Job(store, wanted, parts=given.parts)
         outcome = task.progress
-        if missing:
+        if missing or lacking:
             engine = _engine(work, setting, workers)
-            layers = [one.manifest for one in wanted if one.manifest.layer in dict(missing)]
+            manifests = {one.manifest.layer: one.manifest for one in wanted}
             with contextlib.ExitStack() as stack:
                 stack.callback(engine.close)
-                cost = plan.costs(network, work, layers)
-                shards = plan.cut(missing, cost, engine.workers, work.width, setting.seconds)
+                shards = []
+                if missing:
+                    cost = plan.costs(network, work, [manifests[layer] for layer, _ in missing])
+                    shards = plan.cut(missing, cost, engine.workers, work.width, setting.seconds)
+                if lacking:
+                    there = store.names(evidence.SURVEYS)
+                    surveyed = {
+                        layer for layer in manifests if evidence.survey_of(head, layer, given.fingerprint) in there
+                    }
+                    costs = plan.part_costs(network, work, [manifests[layer] for layer, _ in lacking])
+                    shards += plan.cut_parts(lacking, costs, engine.workers, surveyed, setting.seconds)
                 told = {"event": "plan", "channels": sum(len(c) for _, c in missing), "shards": len(shards)}
+                told["parts"] = sum(len(channels) for _, left in lacking for channels in left.values())
                 seconds = sum(shard.seconds for shard in shards) / engine.workers
                 told |= {"workers": engine.workers, "seconds": round(seconds, 1), "dashboard": engine.link or None}
-                show = stack.enter_context(_events(told) if setting.json else _bars(told, wanted))
+                show = stack.enter_context(
+                    _events(told) if setting.json else _bars(told, wanted, outcome.parts)
+                )  # fmt: skip
                 stack.enter_context(_interruptible(task))
                 task.notify = show
                 outcome = task.run(engine, shards)
@@ -112,12 +130,8 @@ def make(order: Order, setting: Setting) -> console.Result:
         "state": "interrupted" if outcome.interrupted else "done",
         "model": order.model,
         "layers": [_line(one) for one in wanted],
-        "errors": [
-            {"layer": one.manifest.layer, "channel": channel, **one.manifest.units[channel]["error"]}
-            for one in wanted
-            for channel in one.manifest.failed
-            if channel in one.channels
-        ],
+        "parts": outcome.parts,
+        "errors": [error for one in wanted for error in _errors(one)],
     }
     return console.Result(data, view(data), console.INTERRUPTED if outcome.interrupted else 0)
 
@@ -138,6 +152,35 @@ def _engine(work: Work, setting: Setting, workers: int) -> Engine:
     return Cluster(work, setting.scheduler, workers)
 
 
+def _evidence(order: Order) -> Evidence:
+    """What is asked for beside the tiles, with its pictures listed."""
+    from vizcore.atlas import evidence
+    from vizcore.look.collections import collect
+
+    parts = evidence.parse(order.beside)
+    seen = [part for part in parts if part in evidence.FROM_PICTURES]
+    if not seen:
+        if order.data is not None:
+            raise SpecError("Nothing is made from the pictures of --data.", f"Add --with {evidence.PARTS[0]}.")
+        return evidence.Evidence(parts)
+    if order.data is None:
+        raise SpecError(f"{seen[0].capitalize()} need real pictures.", "Name a folder or a zip of them with --data.")
+    collection = collect(order.data, order.only)
+    place = str(order.data.expanduser().absolute())
+    return evidence.Evidence(parts, place, order.only, collection.fingerprint, len(collection))
+
+
+def _errors(one: Wanted) -> Iterator[dict[str, Any]]:
+    """What was given up of a layer: tiles, then parts of the evidence."""
+    units = {channel: one.manifest.units[channel] for channel in one.channels if channel in one.manifest.units}
+    for channel, unit in units.items():
+        if "error" in unit:
+            yield {"layer": one.manifest.layer, "channel": channel, **unit["error"]}
+    for channel, unit in units.items():
+        for part, error in unit.get("failed", {}).items():
+            yield {"layer": one.manifest.layer, "channel": channel, "part": part, **error}
+
+
 def _line(one: Wanted) -> dict[str, Any]:
     done = set(one.manifest.done)
     times = [unit["seconds"] for unit in one.manifest.units.values() if unit.get("seconds") is not None]
@@ -156,8 +199,11 @@ def view(data: dict[str, Any]) -> RenderableType:
     if data["done"]:
         rate = data["done"] / max(data["seconds"], 1e-9)
         lines.append(f"{data['done']:,} rendered in {data['seconds']:.1f} s ({rate:.2f} filters/s)")
+    for part, count in data["parts"].items():
+        lines.append(f"{part}: {count['done'] + count['skipped']:,} of {count['total']:,}")
     for one in data["errors"][:SHOWN]:
-        lines.append(f"[yellow]failed[/] {escape(one['layer'])} {one['channel']}: {escape(one['message'])}")
+        what = f"{escape(one['layer'])} {one['channel']} {one.get('part', '')}".rstrip()
+        lines.append(f"[yellow]failed[/] {what}: {escape(one['message'])}")
     if len(data["errors"]) > SHOWN:
         lines.append(f"and {len(data['errors']) - SHOWN} more")
     if data["state"] == "interrupted":
@@ -177,14 +223,15 @@ class _Rate(TextColumn):
 
 
 @contextlib.contextmanager
-def _bars(told: dict[str, Any], wanted: list[Wanted]) -> Iterator[Notify]:
-    """A bar for each layer, and one for all, on standard error."""
+def _bars(told: dict[str, Any], wanted: list[Wanted], parts: dict[str, dict[str, int]]) -> Iterator[Notify]:
+    """A bar for each layer, one for all, and one for each part of the evidence, on standard error."""
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Rate(),
         TimeRemainingColumn(),
     )  # fmt: skip
     people = console.people()
-    text = f"{told['channels']} filters in {told['shards']} shards, about {told['seconds']:.0f} s"
+    beside = f" and {told['parts']} parts beside them" if told["parts"] else ""
+    text = f"{told['channels']} filters{beside} in {told['shards']} shards, about {told['seconds']:.0f} s"
     people.print(text + (f"; {told['dashboard']}" if told["dashboard"] else ""), soft_wrap=True)
     with Progress(*columns, console=people, speed_estimate_period=120) as bar:
         rows = {}
@@ -194,8 +241,13 @@ def _bars(told: dict[str, Any], wanted: list[Wanted]) -> Iterator[Notify]:
         whole = bar.add_task("all", total=sum(len(one.channels) for one in wanted))
         bar.update(whole, completed=sum(int(bar.tasks[row].completed) for row in rows.values()))
 
+        for part, count in parts.items():
+            rows[f"+{part}"] = bar.add_task(part, total=count["total"], completed=count["skipped"])
+
         def notify(kind: str, facts: dict[str, Any]) -> None:
-            if kind in ("tile", "failed"):
+            if "part" in facts:
+                bar.advance(rows[f"+{facts['part']}"])
+            elif kind in ("tile", "failed"):
                 bar.advance(rows[facts["layer"]])
                 bar.advance(whole)
 

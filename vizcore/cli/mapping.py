@@ -53,6 +53,22 @@ def make(
     knobs: Annotated[
         list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any parameter below; may be repeated.")
     ] = None,
+    beside: Annotated[
+        str,
+        typer.Option(
+            "--with",
+            metavar="PARTS",
+            help="Beside each tile: patches (real ones), deconv (of them), weights (incoming), similar (filters); "
+            "several with commas, or all.",
+        ),
+    ] = "",
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder or a zip of real pictures, for patches, deconv and similar."),
+    ] = None,
+    only: Annotated[
+        str, typer.Option(metavar="TEXT", help="Of --data only pictures with this text in their path.")
+    ] = "",
     exact: Annotated[
         bool, typer.Option("--exact", help="One filter at a time, fp32, one thread: the same tiles, bit by bit.")
     ] = False,
@@ -74,7 +90,9 @@ def make(
     """Render every filter of the chosen layers; what is there already stays as it is (optional word: make)."""
     from vizcore.cli import atlas as work
 
-    order = work.Order(model, layers, channels, preset, arch, chosen(knobs or [], parameters), exact)
+    order = work.Order(
+        model, layers, channels, preset, arch, chosen(knobs or [], parameters), exact, beside, data, only
+    )  # fmt: skip
     place = out if out is not None else str(work.default_out(model))
     return work.make(order, work.Setting(place, device, workers, scheduler, shard, json))
 

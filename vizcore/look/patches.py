@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,11 +50,13 @@ def patches(
     rule: deconvnet.Rule | None = "deconv",
     places: int = TOP,
     pause: Callable[[], None] | None = None,
+    views: Sequence[Views | None] | None = None,
 ) -> list[Patch]:
     """The most exciting patches of a channel, each with its projection by ``rule`` (none if None).
 
     Args:
         pause: called before each picture goes through the network, one by one; without it all go at once.
+        views: what :func:`vizcore.layers.find_views` says of the layer, where it is known already.
 
     Raises:
         LayerError: there is no such channel.
@@ -89,11 +91,11 @@ def patches(
             signals += list(projection.values.cpu().numpy())
             now += projection.activation.tolist()
             calls = projection.intercepted
-    views = find_views(network, path, tally.size)[channel]
+    view = (views or find_views(network, path, tally.size))[channel]
     result = []
     for (place, index, fitted), signal, value in zip(found, signals, now, strict=True):
         y, x = int(record.ys[channel, place]), int(record.xs[channel, place])
-        box = field_of(views, y, x, tally.size)
+        box = field_of(view, y, x, tally.size)
         colour = np.repeat(fitted, 3, -1) if fitted.shape[2] == 1 else fitted
         result.append(
             Patch(

@@ -10,7 +10,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import platformdirs
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FORM = 1  # of the file; another one is not read
 _PLAIN = ("low", "high", "total", "done", "skipped", "broken")
 _ABOUT = "about"  # what a record is of, beside it in its file
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def folder() -> Path:
@@ -55,24 +55,35 @@ def save(name: str, record: Record, of: Mapping[str, Any] | None = None) -> None
     Args:
         of: what it is of (:func:`about`).
     """
+    data = to_bytes(record, of)
+    with contextlib.suppress(OSError, ExportError):
+        folder().mkdir(parents=True, exist_ok=True)
+        write_atomically(folder() / f"{name}.npz", data)
+
+
+def to_bytes(record: Record, of: Mapping[str, Any] | None = None) -> bytes:
+    """A record as a file holds it."""
     arrays: dict[str, Any] = {name: value for name, value in vars(record).items() if isinstance(value, np.ndarray)}
     plain = json.dumps({name: getattr(record, name) for name in _PLAIN})
     stream = io.BytesIO()
     arrays["plain"] = np.frombuffer(plain.encode(), np.uint8)
     arrays[_ABOUT] = np.frombuffer(json.dumps({**(of or {}), "done": record.done}).encode(), np.uint8)
     np.savez(stream, **arrays)
-    with contextlib.suppress(OSError, ExportError):
-        folder().mkdir(parents=True, exist_ok=True)
-        write_atomically(folder() / f"{name}.npz", stream.getvalue())
+    return stream.getvalue()
 
 
 def load(name: str, channels: int, classes: int) -> Record | None:
     """The record of that name; None if there is none, or one that cannot be used."""
+    return from_file(folder() / f"{name}.npz", channels, classes)
+
+
+def from_file(file: Path | BinaryIO, channels: int, classes: int) -> Record | None:
+    """The record in a file of :func:`to_bytes`; None if it cannot be used."""
     from vizcore.look.tally import Record
 
     blank = Record.empty(channels, classes)
     try:
-        with np.load(folder() / f"{name}.npz", allow_pickle=False) as data:
+        with np.load(file, allow_pickle=False) as data:
             for field, value in vars(blank).items():
                 if isinstance(value, np.ndarray):
                     found = data[field]
@@ -82,7 +93,7 @@ def load(name: str, channels: int, classes: int) -> Record | None:
             for field, value in json.loads(data["plain"].tobytes()).items():
                 if field in _PLAIN:
                     setattr(blank, field, value)
-    except _DAMAGED:
+    except DAMAGED:
         return None
     return blank
 
@@ -104,7 +115,7 @@ def known(card: Card | None = None, layer: str = "", most: int = 12) -> list[dic
                 one = json.loads(data[_ABOUT].tobytes())
             place = one["source"], one["only"]
             wanted = card is None or (one["weights"], one["layer"]) == (card.weights_hash or card.name, layer)
-        except (*_DAMAGED, TypeError):
+        except (*DAMAGED, TypeError):
             continue
         if wanted and place not in found:
             found[place] = one

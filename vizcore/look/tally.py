@@ -8,7 +8,7 @@ off, and how it tells classes apart.  Memory does not grow with the number of pi
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -129,15 +129,17 @@ class Tally:
         layer: whose channels are recorded.
         size: that the pictures are fitted to; the network's own if not given.
         keep: whether to save and to go on from what was saved.
+        watch: called with the activations of each batch, ``[N, C, positions]``.
 
     Raises:
         LayerError, SpecError: the layer is not there or the size is too small.
     """
 
     def __init__(
-        self, network: Network, collection: Collection, layer: str, size: int | None = None, *, keep: bool = True
-    ) -> None:
-        self.network, self.collection = network, collection
+        self, network: Network, collection: Collection, layer: str, size: int | None = None, *, keep: bool = True,
+        watch: Callable[[Tensor], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.network, self.collection, self._watch = network, collection, watch
         self.layer = find_layer(network, layer, size)
         self.size = size or network.card.size
         self.classes = tuple(sorted(set(collection.labels)))
@@ -209,6 +211,8 @@ class Tally:
         maps = output if output.ndim == 4 else output[:, :, None, None]
         width = maps.shape[3]
         flat = maps.flatten(2)  # [N, C, positions]
+        if self._watch is not None:
+            self._watch(flat)
         best, where = flat.max(2)
         record = self.record
         self._merge(best.T.cpu(), where.T.cpu(), indices, width)

@@ -3,17 +3,15 @@
 {
   const WIDTH = 104, HEIGHT = 120, AHEAD = 3 // px of a cell, rows kept above and below what is seen
   const byId = (id) => document.getElementById(id)
-  const waiting = new Map()
-  const layers = new Map() // by number: its filters
+  const waiting = new Map(), asked = new Map() // scripts on their way, by name
+  const data = new Map() // by name of its script: layer-2, unit-2-17
   let about = null, place = 0, chosen = null, rows = []
   const tiles = new Map() // of the wall: by channel
 
   window.atlasData = (name, value) => {
-    if (name === "atlas") begin(value)
-    else {
-      layers.set(Number(name.slice(6)), value)
-      waiting.get(name)?.()
-    }
+    if (name === "atlas") return begin(value)
+    data.set(name, value)
+    waiting.get(name)?.()
   }
 
   function element(tag, facts = {}, ...children) {
@@ -22,13 +20,19 @@
     return made
   }
 
-  function load(number) {
-    if (layers.has(number)) return Promise.resolve()
-    return new Promise((done, failed) => {
-      waiting.set(`layer-${number}`, done)
-      document.head.append(element("script", { src: `data/layer-${number}.js`, onerror: failed }))
-    })
+  /** The data of a script; null if there is none. */
+  function load(name, src) {
+    if (!asked.has(name)) {
+      asked.set(name, new Promise((done) => {
+        const end = () => done(data.get(name) ?? null)
+        waiting.set(name, end)
+        document.head.append(element("script", { src, onerror: end }))
+      }))
+    }
+    return asked.get(name)
   }
+
+  const layer = () => data.get(`layer-${place}`) ?? []
 
   function begin(value) {
     about = value
@@ -57,9 +61,10 @@
     const name = decodeURIComponent(layer)
     place = Math.max(0, about.layers.findIndex((one) => one.layer === name))
     chosen = channel === undefined ? null : Number(channel)
-    await load(place)
+    await load(`layer-${place}`, `data/layer-${place}.js`)
     byId("layers").childNodes.forEach((button, number) => button.setAttribute("aria-current", String(number === place)))
     arrange()
+    reveal()
   }
 
   const gain = (unit) => (unit.end ?? 0) - (unit.start ?? 0)
@@ -77,7 +82,7 @@
   function arrange() {
     const words = byId("search").value.toLowerCase().split(/[\s,]+/).filter(Boolean)
     const by = byId("sort").value
-    const all = layers.get(place) ?? []
+    const all = layer()
     rows = all.filter((unit) => matches(unit, words))
     if (by === "end") rows.sort((a, b) => (b.end ?? -Infinity) - (a.end ?? -Infinity))
     if (by === "gain") rows.sort((a, b) => gain(b) - gain(a))
@@ -86,7 +91,7 @@
     for (const tile of tiles.values()) tile.remove()
     tiles.clear()
     paint()
-    show()
+    void show()
   }
 
   const across = () => Math.max(1, Math.floor(byId("length").clientWidth / WIDTH))
@@ -127,34 +132,96 @@
     location.hash = `${encodeURIComponent(about.layers[place].layer)}/${channel}`
   }
 
+  function reveal() {
+    const at = rows.findIndex((unit) => unit.channel === chosen)
+    if (at < 0) return
+    const top = Math.floor(at / across()) * HEIGHT, wall = byId("wall")
+    if (top < wall.scrollTop) wall.scrollTop = top
+    if (top + HEIGHT > wall.scrollTop + wall.clientHeight) wall.scrollTop = top + HEIGHT - wall.clientHeight
+  }
+
   function step(event) {
     const move = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across(), ArrowUp: -across() }[event.key]
     if (!move || !rows.length) return
     event.preventDefault()
     const at = rows.findIndex((unit) => unit.channel === chosen)
-    const next = Math.min(rows.length - 1, Math.max(0, at < 0 ? 0 : at + move))
-    const top = Math.floor(next / across()) * HEIGHT, wall = byId("wall")
-    if (top < wall.scrollTop) wall.scrollTop = top
-    if (top + HEIGHT > wall.scrollTop + wall.clientHeight) wall.scrollTop = top + HEIGHT - wall.clientHeight
-    go(rows[next].channel)
+    go(rows[Math.min(rows.length - 1, Math.max(0, at < 0 ? 0 : at + move))].channel)
   }
 
-  function show() {
-    const unit = (layers.get(place) ?? []).find((one) => one.channel === chosen)
+  /** The page of the chosen filter. */
+  async function show() {
+    const unit = layer().find((one) => one.channel === chosen)
     const pane = byId("unit")
     pane.hidden = !unit
     if (!unit) return paint()
-    const layer = about.layers[place]
-    const facts = [["layer", layer.layer], ["filter", unit.channel], ["score", unit.end?.toPrecision(4) ?? "none"], ["at the start", unit.start?.toPrecision(4) ?? "none"], ["status", unit.error ?? unit.status], ["sees", layer.receptive_field ? `${layer.receptive_field} px` : "all"]]
-    const list = element("dl")
-    for (const [name, value] of facts) list.append(element("dt", { textContent: name }), element("dd", { textContent: String(value) }))
-    const parts = [list]
+    const name = `unit-${place}-${chosen}`
+    compose(pane, unit, data.get(name) ?? {})
+    paint()
+    const beside = await load(name, `units/${place}-${chosen}.js`)
+    if (beside && name === `unit-${place}-${chosen}`) compose(pane, unit, beside)
+  }
+
+  function compose(pane, unit, beside) {
+    const { layer: path, receptive_field: field } = about.layers[place]
+    const of = (part) => (beside[part] && !beside[part].why ? beside[part] : null)
+    const short = (value) => value?.toPrecision(4) ?? "none"
+    const facts = [["score", short(unit.end)], ["at the start", short(unit.start)], ["status", unit.error ?? unit.status], ["sees", field ? `${field} px` : "all"]]
+    const real = of("patches")
+    if (real) {
+      facts.push(["highest real", short(real.highest)], ["off", real.dead ? "always: it is dead" : `${Math.round(100 * real.off)} %`])
+      if (real.class) facts.push(["prefers", `${real.class} (${real.selectivity.toFixed(2)})`])
+    }
+    const parts = [element("h2", { textContent: `${path} · ${unit.channel}` })]
     if (unit.tile) {
       const href = `tiles/${unit.tile}.png`
-      parts.unshift(element("img", { src: href, alt: `What filter ${unit.channel} of ${layer.layer} looks for` }))
-      parts.push(element("a", { href, download: `${layer.layer}-${unit.channel}.png`, textContent: "The picture, with its recipe inside" }))
+      parts.push(element("img", { className: "picture", src: href, alt: `What filter ${unit.channel} of ${path} looks for` }))
+      parts.push(element("a", { href, download: `${path}-${unit.channel}.png`, textContent: "The picture, with its recipe inside" }))
     }
+    if (of("steps")) parts.push(section("Checkpoints", "by step", element("div", { className: "steps" }, ...of("steps").steps.map((one) => figure([inline(one.picture)], one.step, `score ${short(one.score)}`)))))
+    const list = element("dl")
+    for (const [name, value] of facts) list.append(element("dt", { textContent: name }), element("dd", { textContent: String(value) }))
+    parts.push(list)
+    if (real || of("deconv")) parts.push(patches(real?.patches ?? [], of("deconv")?.patches ?? []))
+    for (const kernel of of("weights")?.kernels ?? []) parts.push(weights(kernel))
+    const similar = of("similar")
+    if (similar) parts.push(section("Similar filters", `by correlation over ${similar.pictures} pictures`, element("div", { className: "similar" }, ...similar.neighbours.map(([channel, value]) => link(path, channel, `r ${value.toFixed(2)}`)))))
+    for (const [name, one] of Object.entries(beside)) if (one.why) parts.push(element("p", { textContent: `${name}: ${one.why}` }))
     pane.replaceChildren(...parts)
-    paint()
+  }
+
+  const INLINE = "data:image/webp;base64," // pictures lie in the data itself, and nowhere else
+  const inline = (text) => element("img", { src: String(text).startsWith(INLINE) ? text : "", alt: "" })
+  const figure = (pictures, text, title) => element("figure", { title }, element("div", { className: "pair" }, ...pictures), element("figcaption", { textContent: text }))
+  const section = (title, note, ...children) => element("section", {}, element("h3", { textContent: title }), element("small", { textContent: note }), ...children)
+
+  function patches(real, back) {
+    const pairs = Array.from({ length: Math.max(real.length, back.length) }, (_, at) => {
+      const pictures = [real[at]?.picture, back[at]?.picture].filter(Boolean).map(inline)
+      return figure(pictures, [real[at]?.value.toPrecision(3), real[at]?.label].filter(Boolean).join(" "), real[at]?.name ?? "")
+    })
+    return section("Real patches", back.length ? "with their deconvolution" : "", element("div", { className: "nine" }, ...pairs))
+  }
+
+  /** Another filter: a link if it is in the atlas. */
+  function link(path, channel, note) {
+    const number = about.layers.findIndex((one) => one.layer === path)
+    const text = [element("b", { textContent: `${path} · ${channel}` }), element("small", { textContent: note })]
+    if (number < 0) return element("span", { className: "link" }, ...text)
+    const made = element("a", { className: "link", href: `#${encodeURIComponent(path)}/${channel}` }, element("i"), ...text)
+    void load(`layer-${number}`, `data/layer-${number}.js`).then((units) => {
+      const tile = units?.find((one) => one.channel === channel)?.tile
+      if (tile) made.firstChild.replaceWith(element("img", { src: `thumbs/${tile}.webp`, alt: "" }))
+    })
+    return made
+  }
+
+  function weights(kernel) {
+    const rows = kernel.sources.map(({ origins, share, sum, picture }) => {
+      const links = origins.filter(([path]) => path).map(([path, channel]) => link(path, channel, origins.length > 1 ? "a summand" : ""))
+      const plain = element("span", { textContent: origins.length ? `colour ${origins[0][1]} of the picture` : "input of unknown origin" })
+      return element("div", { className: "source" }, inline(picture), element("small", { textContent: `${sum < 0 ? "−" : "+"} ${Math.round(100 * share)} %` }), element("div", {}, ...(links.length ? links : [plain])))
+    })
+    const colours = kernel.picture ? [Object.assign(inline(kernel.picture), { className: "colours" })] : []
+    return section("Incoming weights", `the strongest ${rows.length} of ${kernel.inputs} inputs of ${kernel.layer} · ${kernel.channel}`, ...colours, ...rows)
   }
 }
