@@ -93,12 +93,6 @@ class Driver:
         except psutil.NoSuchProcess:
             return []
 
-    def kill(self, processes: list[psutil.Process]) -> None:
-        """SIGKILL, and nothing else, to those that still live."""
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-
     def end(self) -> int | None:
         """Wait for it; how it ended."""
         self.process.join()
@@ -130,8 +124,8 @@ class Killed:
         """The driver is killed, while it begins or while tiles and parts come; its workers die with it."""
         before = self.begin()
         driver = Driver(self.arguments, self.events)
-        if self.moments.random() < 0.3:
-            time.sleep(self.moments.uniform(0, 1.5))
+        if self.moments.random() < 0.5:
+            time.sleep(self.moments.uniform(0, 2))
         else:
             driver.next("tile", "part")
             time.sleep(self.moments.uniform(0, 0.3))
@@ -147,12 +141,13 @@ class Killed:
     def of_workers(self, most: int) -> int:
         """Workers are killed one after the other; the job ends by itself, and well."""
         before = self.begin()
-        driver = Driver(self.arguments, self.events)
+        driver = Driver([*self.arguments, "--workers", "2"], self.events)
         deaths: Counter[tuple[str, int]] = Counter()
         killed = 0
         while killed < most and max(deaths.values(), default=0) < TRIES - 1 and driver.next("tile", "part"):
             time.sleep(self.moments.uniform(0, 0.1))
-            driver.kill(driver.family())
+            with contextlib.suppress(psutil.NoSuchProcess, IndexError):  # it has just ended
+                self.moments.choice(driver.family()).send_signal(signal.SIGKILL)
             lost = driver.next("lost")
             if lost is not None:
                 killed += 1
