@@ -123,7 +123,7 @@ def dask(tasks: int = 200) -> list[Result]:
     ]
 
 
-def wall(repeats: int = 3) -> list[Result]:
+def wall(repeats: int = 2) -> list[Result]:
     """Frames per second and memory of the page while its wall of 10,000 different thumbnails is scrolled."""
     taken: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -150,11 +150,11 @@ def wall(repeats: int = 3) -> list[Result]:
 def _many(folder: Path) -> None:
     """An atlas of 10,000 filters that all look different."""
     from tests.app import fake_atlas
-    from vizcore.atlas.store import Folder, tile_name
+    from vizcore.atlas.store import tile_name
     from vizcore.export import png_bytes
 
     head = fake_atlas.make(folder, {LAYER: MANY + 1}, painted=1)
-    generator, store = np.random.default_rng(0), Folder(folder)
+    generator = np.random.default_rng(0)
     manifest = next((folder / "layers").glob("*.json"))
     data = json.loads(manifest.read_text())
     data["channels"] = MANY
@@ -162,7 +162,9 @@ def _many(folder: Path) -> None:
     for channel in range(MANY):
         small = Image.fromarray(generator.integers(0, 256, (12, 12, 3), np.uint8))
         address = head.address(LAYER, channel)
-        store.write(tile_name(address), png_bytes(np.asarray(small.resize((64, 64), Image.Resampling.BICUBIC))))
+        path = folder / tile_name(address)
+        path.parent.mkdir(parents=True, exist_ok=True)  # written without a sync: 10,000 of them take a minute
+        path.write_bytes(png_bytes(np.asarray(small.resize((64, 64), Image.Resampling.BICUBIC))))
         data["units"][str(channel)]["tile"] = address
     manifest.write_text(json.dumps(data))
 
