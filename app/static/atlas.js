@@ -175,7 +175,10 @@ function arrange() {
   const words = look.search.toLowerCase().split(/[\s,]+/).filter(Boolean)
   rows = all.filter((unit) => words.every((word) => matches(unit, word))).sort(ORDERS[look.sort])
   write(byId("atlas-count"), rows.length === all.length ? `${all.length} filters` : `${rows.length} of ${all.length} filters`)
-  for (const tile of tiles.values()) tile.remove()
+  for (const tile of tiles.values()) {
+    tile.remove()
+    tile.firstChild.removeAttribute("src")
+  }
   tiles.clear()
   paint()
   unit()
@@ -206,6 +209,7 @@ function paint() {
   for (const [channel, tile] of tiles) {
     if (wanted.has(channel)) continue
     tile.remove()
+    tile.firstChild.removeAttribute("src") // what was decoded is let go at once, not when memory is short
     tiles.delete(channel)
   }
 }

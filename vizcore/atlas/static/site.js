@@ -123,6 +123,7 @@
     for (const [channel, tile] of tiles) {
       if (!wanted.has(channel)) {
         tile.remove()
+        tile.firstChild.removeAttribute("src") // what was decoded is let go at once
         tiles.delete(channel)
       }
     }
