@@ -31,7 +31,12 @@ OBJECTIVES = ("channel", "-channel", "neuron", "-neuron", "layer", "class", "-cl
 """Completions of the objective; any sum that the engine understands may be typed."""
 
 FIRST = "look"  # the group that is always open
-_GROUPS = {"transforms": "Transforms", "penalties": "Penalties", "image": "Image and optimizer"}
+_GROUPS = {
+    "transforms": "Transforms",
+    "penalties": "Penalties",
+    "image": "Image and optimizer",
+    "generator": "Generator",
+}
 _SHOWN = (FIRST, *_GROUPS)  # those of dreams are on a page of their own
 _TICKS = 10_000  # a slider with more positions than this cannot be aimed: a number field is made instead
 _DECADE = 100  # positions of a logarithmic slider per decade

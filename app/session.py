@@ -23,6 +23,7 @@ from app.models import Ask, Frame, texts
 from app.pages import PAGES
 from app.pages.ascent import Ascent
 from app.pages.dreams import DreamsPage
+from app.pages.generators import GeneratorsPage
 from app.pages.page import Page
 from app.permalink import Address, Place, pairs
 from app.sweeps import axes
@@ -107,6 +108,13 @@ class Session:
         return page
 
     @property
+    def generators(self) -> GeneratorsPage:
+        """The page on which codes walk."""
+        page = self.pages["generators"]
+        assert isinstance(page, GeneratorsPage)
+        return page
+
+    @property
     def dreams(self) -> DreamsPage:
         """The page that dreams."""
         page = self.pages["dreams"]
@@ -114,22 +122,27 @@ class Session:
         return page
 
     def open_run(self, place: Place) -> None:
-        """Show a run of the library on the page Ascent, a dream on the page Dreams.
+        """Show a run of the library on the page Ascent, a dream on the page Dreams, codes on the page Generators.
 
         Raises:
             HistoryError: unknown or damaged.
         """
-        if self.open_dream(place.run):
+        if self.open_elsewhere(place):
             return
         self.ascent.open(place)
         self._lead("ascent")
 
-    def open_dream(self, run: str) -> bool:
-        """Show the run on the page Dreams if it is a dream; whether it is one."""
+    def open_elsewhere(self, place: Place) -> bool:
+        """Show the run on the page Dreams or Generators if it belongs there; whether it does."""
         with contextlib.suppress(VizcoreError):  # whoever opens it otherwise says what is wrong
-            if self.hub.reader(run).spec.octaves:
-                self.dreams.open(run)
+            spec = self.hub.reader(place.run).spec
+            if spec.octaves:
+                self.dreams.open(place.run)
                 self._lead("dreams")
+                return True
+            if spec.parameterization == "generator":
+                self.generators.open(place)
+                self._lead("generators")
                 return True
         return False
 

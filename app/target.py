@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vizcore.errors import LayerError, ModelError, SpecError
-from vizcore.spec import RunSpec, build, format_channels, parse_channels
+from vizcore.spec import CODE, PRESETS, RunSpec, build, format_channels, parse_channels
 from vizcore.zoo.card import OWN, trained
 
+FIRST = next(iter(PRESETS))
 _TIMM = re.compile(r"timm:[A-Za-z0-9_.]{1,100}", re.ASCII)
 CLASS = ("class", "-class")  # row i is class i, whatever the layer
 PER_LAYER = ("channel", "-channel", "neuron", "-neuron")  # row i is filter i of the layer
@@ -54,9 +55,9 @@ def check(spec: RunSpec, description: Mapping[str, Any]) -> RunSpec:
     if spec.objective in CLASS:
         return spec
     layer = find(description["layers"], spec.layer)
-    if spec.objective in PER_LAYER and max(spec.channels) >= layer["channels"]:
+    if spec.objective in PER_LAYER and max(spec.targets) >= layer["channels"]:
         raise LayerError(
-            f"{spec.layer} has {layer['channels']} filters, and {max(spec.channels)} is beyond them.",
+            f"{spec.layer} has {layer['channels']} filters, and {max(spec.targets)} is beyond them.",
             f"Choose from 0-{layer['channels'] - 1}.",
         )
     return spec
@@ -105,6 +106,9 @@ def changed(spec: RunSpec, changes: Mapping[str, Any], description: Mapping[str,
         count = len(description["card"]["classes"])
         kept = tuple(c for c in values["channels"] if c < count)
         values["channels"] = kept or tuple(range(min(16, count))) or values["channels"]
+    codes = now.get("parameterization", spec.parameterization) == "generator"
+    if preset is None and codes != (spec.parameterization == "generator"):
+        preset = CODE if codes else FIRST  # what moves a picture well moves no code, and the other way round
     if preset is not None:
         fresh = build(**values, preset=preset, objective=objective, size=spec.size, seed=spec.seed)
         return check(fresh.replace(**now), description)

@@ -163,7 +163,9 @@ def test_bytes_are_rounded() -> None:
 
 
 def test_grey_pictures() -> None:
-    for preset in PRESETS:
+    for preset, values in PRESETS.items():
+        if values.get("parameterization") == "generator":
+            continue  # there is none for so small a network
         spec = tiny_spec(preset=preset)
         frames = list(ascend(spec, network(1)))
         assert frames[-1].images is not None

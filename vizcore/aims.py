@@ -29,7 +29,7 @@ class Aim:
     """The picture of a spec, and what the network sees in it.
 
     Args:
-        square: it is cut and scaled to the spec's size; else it keeps its form.
+        square: it is cut and scaled to the spec's size, or to ``side``; else it keeps its form.
 
     Raises:
         SpecError: the objective needs a picture and the spec has none, or it is not on this machine.
@@ -37,7 +37,7 @@ class Aim:
     """
 
     def __init__(
-        self, spec: RunSpec, network: Network, objective: Objective, device: torch.device, square: bool
+        self, spec: RunSpec, network: Network, objective: Objective, device: torch.device, square: bool, side: int = 0
     ) -> None:
         self._network = network
         self._still: Seen | None = None
@@ -54,7 +54,9 @@ class Aim:
         if self._guided:
             check_guide(network, objective, picture)
         self._guide = tensor(_within(picture, GUIDE), colours, device)
-        self.picture = tensor(fit(picture, spec.size), colours, device) if square else tensor(picture, colours, device)
+        self.picture = (
+            tensor(fit(picture, side or spec.size), colours, device) if square else tensor(picture, colours, device)
+        )
 
     def still(self, cut: Cut) -> Seen:
         """Activations of the guide as it is."""

@@ -117,8 +117,9 @@ def ascend(
         LayerError: a layer, channel or position that the network does not have.
     """
     from vizcore.dream import Dream
+    from vizcore.generate.walking import Walking
 
-    kind = Dream if spec.octaves else Ascent
+    kind = Dream if spec.octaves else Walking if spec.parameterization == "generator" else Ascent
     return kind(spec, network, knobs, device=device, exact=exact, keep=keep, state=state)
 
 
@@ -147,7 +148,7 @@ class Ascent(Iterator[Frame]):
         self.alone = exact  # or since a pass together with others has failed
         self._keep = keep
         self._network = network
-        self._objective = objectives.parse(spec.objective, spec.layer, spec.channels, network.card)
+        self._objective = objectives.parse(spec.objective, spec.layer, spec.targets, network.card)
         network.to(self.device)
         like(network.module, self.device)
         self.cut = Cut(network.module, self._objective.layers)
@@ -184,6 +185,11 @@ class Ascent(Iterator[Frame]):
         return _grey(self.spec, self._network, self.device)
 
     @property
+    def note(self) -> str:
+        """What of the spec has no effect, and why, as one sentence; empty if all has."""
+        return ""
+
+    @property
     def step(self) -> int:
         """The step of the next update: a knob that is turned now acts from it on."""
         return self._step
@@ -216,7 +222,7 @@ class Ascent(Iterator[Frame]):
             knobs = self.knobs.at(self._step)
         step, self._open = self._step, self._step >= int(knobs["steps"])
         look = yield from self._look(knobs)
-        images = _bytes(look.picture) if self._keep(step) else None
+        images = in_bytes(look.picture) if self._keep(step) else None
         if not self._open:
             self._update(look, knobs)
         # The only wait for the device, after all work of the step has been handed to it.
@@ -413,14 +419,24 @@ def score(spec: RunSpec, network: Network, images: Tensor) -> Tensor:
 
     The network stays where it is; the pictures are brought to it.
     """
-    objective = objectives.parse(spec.objective, spec.layer, spec.channels, network.card)
+    objective = objectives.parse(spec.objective, spec.layer, spec.targets, network.card)
     cut = Cut(network.module, objective.layers)
     device = next((p.device for p in network.module.parameters()), torch.device("cpu"))
     aim = Aim(spec, network, objective, device, square=not spec.octaves)
+    images = as_seen(spec, network, images)
     shape = (int(images.shape[2]), int(images.shape[3]))
     with torch.no_grad():
         seen = aim.seen(cut, lambda picture: network.normalize(scaled(picture, shape)))
         return objective(cut(network.normalize(images.to(device, torch.float32))), seen).cpu()
+
+
+def as_seen(spec: RunSpec, network: Network, images: Tensor) -> Tensor:
+    """Pictures ``[N, C, H, W]`` of a run at the size at which the network sees them: a generator's are fitted to it."""
+    if spec.parameterization != "generator" or spec.octaves:
+        return images
+    from vizcore.generate.condition import fitted
+
+    return fitted(images, network.card.size, spec.fit)
 
 
 def check(spec: RunSpec, network: Network, objective: Objective, cut: Cut, device: torch.device) -> None:
@@ -459,7 +475,7 @@ def _start(spec: RunSpec, network: Network, device: torch.device) -> Image:
     return Fourier(spec.channels, shape, spec.start, spec.seed, spec.fourier_decay, spec.decorrelate, device)
 
 
-def _bytes(picture: Tensor) -> Tensor:
+def in_bytes(picture: Tensor) -> Tensor:
     """``[N, H, W, C]`` uint8 of a picture in [0, 1], rounded; what is not a number becomes 0."""
     return picture.mul(255).add_(0.5).nan_to_num_(0).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vizcore import objectives, transforms
 from vizcore.aims import Aim, scaled
-from vizcore.ascent import score
+from vizcore.ascent import as_seen, score
 from vizcore.errors import HistoryError
 from vizcore.history import RunReader, decode
 from vizcore.layers import Cut
@@ -67,7 +67,7 @@ def judge(
         for row, frame in enumerate(frames)
     ]  # fmt: skip
     for row, frame, picture in zip(rows, frames, pixels, strict=True):
-        real = (naturals or {}).get(frame.channel, ())
+        real = (naturals or {}).get(reader.spec.target(frame.channel), ())
         if len(real) > 1:
             layers = yield from compare_paths(network, picture, real, reader.spec.layer)
             row["path_similarity"] = float(np.mean([layer.synthetic for layer in layers]))
@@ -77,13 +77,14 @@ def judge(
 
 def held_out(spec: RunSpec, network: Network, images: Tensor) -> Generator[Progress, None, Tensor]:
     """Mean scores ``[N]`` in fp32 of pictures ``[N, C, H, W]`` in [0, 1] over moves that no run makes."""
-    objective = objectives.parse(spec.objective, spec.layer, spec.channels, network.card)
+    objective = objectives.parse(spec.objective, spec.layer, spec.targets, network.card)
     cut = Cut(network.module, objective.layers)
     device = next((p.device for p in network.module.parameters()), torch.device("cpu"))
+    images = as_seen(spec, network, images)
     normal = network.normalize(images.to(device, torch.float32))
     aim = Aim(spec, network, objective, device, square=not spec.octaves)
     shape = (int(images.shape[2]), int(images.shape[3]))
-    reach = max(1, round(SHIFT * spec.size))
+    reach = max(1, round(SHIFT * (spec.size if spec.parameterization != "generator" else network.card.size)))
     total = torch.zeros(len(images), device=device)
     for number in range(MOVES):
         u = stream(0, 0, HELD_OUT + number).random(4)

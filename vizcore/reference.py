@@ -16,6 +16,7 @@ GROUPS = {
     "transforms": "Transforms",
     "penalties": "Penalties",
     "image": "Image and optimizer",
+    "generator": "Generator",
     "dream": "Dream",
 }
 
@@ -39,6 +40,7 @@ ENVIRONMENT = {
     "VIZCORE_ARCH": "What is in that weights file: a name such as resnet50.",
     "VIZCORE_DEVICE": "auto, cpu, cuda or mps, for the page.",
     "VIZCORE_ATLASES": "Folders of atlases that the page shows besides those in `atlases` beside the runs, as in PATH.",
+    "VIZCORE_GENERATORS": "Folders of generators besides those in `generators` beside the runs, as in PATH.",
     "VIZCORE_PICTURES": "Folders of pictures that pages may open, as in PATH; `*` for any, as on this machine alone.",
 }
 
@@ -67,7 +69,10 @@ def _presets() -> str:
         )
         for name, values in PRESETS.items()
     ]
-    note = "Papers 1 to 4 are the four regularizations of Yosinski et al. 2015, table 1.\n"
+    note = (
+        "Papers 1 to 4 are the four regularizations of Yosinski et al. 2015, table 1; DGN-AM is of Nguyen et al. 2016, "
+        "the PPGN family of Nguyen et al. 2017.\n"
+    )
     return "## Presets\n\n" + note + "\n" + _table(("preset", "what it is", "what differs from the defaults"), rows)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vizcore.errors import SpecError
+from vizcore.generate import spec as walks
 from vizcore.params import Param, Value, collect, param
 
 MAX_FILTERS = 64
@@ -20,11 +21,20 @@ SCHEMA = 1  # of the dict; raised when a field changes its meaning
 PIXEL = 1.0 / 255.0**2
 
 
+def _walk(name: str, label: str = "") -> Any:
+    """The field of a parameter that :class:`vizcore.generate.spec.Walk` has too."""
+    meta = walks.PARAMS[name]
+    keys = ("step", "hot", "unit", "log", *(("choices",) if meta.choices else ("minimum", "maximum")))
+    given = {key: getattr(meta, key) for key in keys}
+    return param(meta.default, label or meta.label, meta.help, "generator", **given)
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """What is ascended, from where, and how.  Equal specs on the same device give equal frames.
 
-    Row ``i`` of the batch maximises ``objective`` for ``channels[i]`` of ``layer``.
+    Row ``i`` of the batch maximises ``objective`` for ``channels[i]`` of ``layer``; where several chains walk towards
+    each filter or class, for ``targets[i]``: row ``channel`` is chain ``channel % chains`` of ``channel // chains``.
     """
 
     model: str
@@ -34,8 +44,10 @@ class RunSpec:
     arch: str | None = None
     preset: str = "Crisp"
     picture: str = ""  # what inversion, caricature and guided dreams aim at, as vizcore.assets names it
-    source: str = ""  # the picture that a dream starts from; noise if empty
+    source: str = ""  # the picture that a dream or a code starts from; noise if empty
     spectrum: str = ""  # a table of magnitudes for maco, as vizcore.spectrum names it; the bundled one if empty
+    generator: str = ""  # as vizcore.generate.names has it; the one that fits the network if empty
+    mask: str = ""  # the part of ``source`` that is known (white) where a generator paints the rest
 
     size: int = param(
         128, "Size", "Height and width of the picture.", "look", minimum=16, maximum=512, step=16, unit="px"
@@ -128,9 +140,9 @@ class RunSpec:
 
     parameterization: str = param(
         "fourier", "Image",
-        "What is ascended: Fourier coefficients, pixels, phases (maco: no penalty bends it), or a small painting "
-        "network (cppn: no blur, no clips).",
-        "image", choices=("fourier", "pixel", "maco", "cppn"),
+        "What is ascended: Fourier coefficients, pixels, phases (maco: no penalty bends it), a small painting "
+        "network (cppn: no blur, no clips), or the code of a generator (no blur, no clips; decay shrinks the code).",
+        "image", choices=("fourier", "pixel", "maco", "cppn", "generator"),
     )  # fmt: skip
     decorrelate: bool = param(
         True, "Decorrelated colour", "Ascends in colours that are independent in photographs.", "image"
@@ -198,6 +210,40 @@ class RunSpec:
         minimum=1, maximum=50, step=1,
     )  # fmt: skip
 
+    rate_end: float = _walk("rate_end")
+    eps1: float = _walk("eps1")
+    eps2: float = _walk("eps2")
+    eps3: float = _walk("eps3")
+    eps4: float = _walk("eps4")
+    box: str = _walk("box")
+    box_low: float = _walk("low", "Box, low")
+    box_high: float = _walk("high", "Box, high")
+    reset: int = _walk("reset")
+    gradient: str = _walk("gradient")
+    prior: str = _walk("prior")
+    normalize: bool = _walk("normalize")
+    codes: str = _walk("start", "Code start")
+    space: str = param(
+        "codes", "What walks", "Codes of the generator, or the pixels of its pictures (PPGN-x).", "generator",
+        choices=("codes", "pixels"),
+    )  # fmt: skip
+    chains: int = param(
+        1, "Chains", "How many walk towards each filter or class.", "generator", minimum=1, maximum=64, step=1
+    )
+    fit: str = param(
+        "exact", "Fit", "How a generator's pictures are fitted to the network: not at all, scaled, or their middle.",
+        "generator", choices=("exact", "resize", "crop"),
+    )  # fmt: skip
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """The filter or class of each row."""
+        return self.channels if self.chains == 1 else tuple(self.target(channel) for channel in self.channels)
+
+    def target(self, channel: int) -> int:
+        """The filter or class of the row ``channel``."""
+        return channel // self.chains
+
     @property
     def extent(self) -> int:
         """The longer side of the largest picture, in px."""
@@ -209,7 +255,8 @@ class RunSpec:
             if not isinstance(value, str) or (not value and name != "layer") or len(value) > 4096:
                 raise SpecError(f"A run needs a {name} as text.", f"Give the {name}.")
         for name in NAMED:
-            if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > 64:
+            longest = 4096 if name == "generator" else 64  # a generator may be a folder
+            if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > longest:
                 raise SpecError(f"The {name} is no name.", "Use one that vizcore gave, or none.")
         if self.arch is not None and not isinstance(self.arch, str):
             raise SpecError("The architecture is a name.", "Use for example arch=squeezenet1_0.")
@@ -234,12 +281,16 @@ class RunSpec:
 
 
 PARAMS: dict[str, Param] = collect(RunSpec)
-NAMED = ("picture", "source", "spectrum")  # fields that name a file (vizcore.assets)
+NAMED = ("picture", "source", "spectrum", "generator", "mask")  # fields that name a file (vizcore.assets)
 HOT: tuple[str, ...] = tuple(name for name, meta in PARAMS.items() if meta.hot)
 
 _PAPER: dict[str, Value] = {
     "parameterization": "pixel", "decorrelate": False, "optimizer": "ascent", "start": 10 / 255,
     "jitter": 0, "scale": 0.0, "rotate": 0.0, "pad": 0, "decay": 0.0,
+}  # fmt: skip
+_CODE: dict[str, Value] = {
+    "parameterization": "generator", "decorrelate": False, "optimizer": "ascent", "policy": "constant",
+    "jitter": 0, "scale": 0.0, "rotate": 0.0, "pad": 0,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Value]] = {
     "Crisp": {},
@@ -266,8 +317,10 @@ PRESETS: dict[str, dict[str, Value]] = {
         "decay": 0.0, "crops": 1, "crop_first": 100.0, "crop_last": 60.0, "noise": 0.03,
     },
     "CPPN": {"parameterization": "cppn", "rate": 0.005, "steps": 128, "start": 1.0, "decay": 0.005},
+    **{name: {**_CODE, **walks.run_values(name)} for name in walks.VARIANTS},
 }  # fmt: skip
-"""Values by which each preset differs from the defaults: Yosinski et al. 2015, table 1, for the four papers'."""
+"""Values by which each preset differs from the defaults: Yosinski et al. 2015, table 1, for the four papers'; Nguyen
+et al. 2016 and 2017 for those of generators."""
 
 PRESET_HELP: dict[str, str] = {
     "Crisp": "Fourier image, decorrelated colour and random moves: clear pictures on most networks.",
@@ -280,8 +333,16 @@ PRESET_HELP: dict[str, str] = {
     "Vivid": "High scores in few steps: as Crisp, but with hard contrast and strong colours.",
     "MACO": "Only phases are free, the spectrum is that of photographs: natural textures, seen through random crops.",
     "CPPN": "A small network paints the picture: smooth shapes without pixels.",
+    "DGN-AM": "The code of a generator climbs the logit: no prior, no noise.",
+    "PPGN-x": "Pixels walk, drawn to pictures by a denoiser of the generator.",
+    "PPGN-h": "Codes of a generator walk, drawn to likely ones by a denoiser of codes.",
+    "joint PPGN-h": "Codes of a generator walk, drawn to likely ones by generator and encoder, with noise.",
+    "noiseless joint PPGN-h": "Codes of a generator walk, drawn to likely ones by generator and encoder.",
 }
 """One sentence for each preset."""
+
+CODE = "noiseless joint PPGN-h"
+"""The preset of a generator where none is named."""
 
 
 def build(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.pages.ascent import Ascent
 from app.pages.atlas import AtlasPage
 from app.pages.dreams import DreamsPage
+from app.pages.generators import GeneratorsPage
 from app.pages.image import ImagePage
 from app.pages.library import LibraryPage
 from app.pages.networks import NetworksPage
@@ -21,6 +22,7 @@ PAGES: dict[str, type[Page]] = {
         PatchesPage,
         WeightsPage,
         DreamsPage,
+        GeneratorsPage,
         NetworksPage,
         TrainingPage,
         AtlasPage,

@@ -120,7 +120,7 @@ INTENTS: dict[str, Callable[[Ascent, Fields], None]] = {
     "objective": _ask("objective", "text"),
     "dice": lambda page, fields: page.dice(),
     "preset": _preset,
-    "open": lambda page, fields: page.session.open_dream(_place(fields).run) or page.open(_place(fields)),
+    "open": lambda page, fields: page.session.open_elsewhere(_place(fields)) or page.open(_place(fields)),
     "fork": _fork,
     "recompute": _recompute,
     "compare": lambda page, fields: page.travels.compare(_place(fields) if words(fields, "run") else None),

@@ -53,8 +53,12 @@ class NetworkPage(Page):
         if on and not self._wanted:
             query = self.session.query
             named = query.get("model", "") if query.get("page") == self.name else ""
-            self._wanted = named or self.hub.default_model()
+            self._wanted = named or self.first()
             self.pending.add(self.hub.models(), self._take_models, self._refused)
+
+    def first(self) -> str:
+        """The network that is looked into where none is named."""
+        return self.hub.default_model()
 
     def tick(self) -> None:
         """Hand over what has come."""

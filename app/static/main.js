@@ -6,6 +6,7 @@ import * as atlas from "./atlas.js"
 import * as dreams from "./dreams.js"
 import * as files from "./files.js"
 import * as frame from "./frame.js"
+import * as generators from "./generators.js"
 import * as image from "./image.js"
 import { lost, share, toggleTheme } from "./header.js"
 import * as jobs from "./jobs.js"
@@ -20,7 +21,7 @@ import { byId } from "./text.js"
 import * as training from "./training.js"
 import * as weights from "./weights.js"
 
-const pages = { ascent, image, patches, weights, dreams, networks, training, atlas, library }
+const pages = { ascent, image, patches, weights, dreams, generators, networks, training, atlas, library }
 const actions = { link: share, theme: () => toggleTheme(ask), help: keys.help } // of every page
 let models = null
 let count = 0
@@ -91,5 +92,5 @@ window.vizcore = {
   open: library.open,
   ask,
   /** What is shown, for tests and the curious. */
-  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state(), patches: patches.state(), weights: weights.state(), dreams: dreams.state(), networks: networks.state(), training: training.state(), atlas: atlas.state() }),
+  state: () => ({ page: frame.shown(), ...ascent.told(), library: library.state(), image: image.state(), patches: patches.state(), weights: weights.state(), dreams: dreams.state(), generators: generators.state(), networks: networks.state(), training: training.state(), atlas: atlas.state() }),
 }

@@ -50,7 +50,7 @@ function copy(source, canvas) {
 function label() {
   if (!state.run) return
   const name = nameOf(state.selected)
-  const word = { dead: "dead", "zero gradient": "zero gradient", nan: "NaN" }[state.badges.get(state.selected)] ?? ""
+  const word = { dead: "dead", "zero gradient": "zero gradient", nan: "NaN", "rolled back": "NaN: went back" }[state.badges.get(state.selected)] ?? ""
   write(byId("stage-name"), name)
   write(byId("stage-score"), number(state.scores.get(state.selected)))
   byId("stage-badge").hidden = word === ""

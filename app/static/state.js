@@ -166,5 +166,8 @@ export function forget(step) {
 /** What a person calls the filter: its class where the objective is one. */
 export function nameOf(channel, run = state.run) {
   const isClass = run && !run.layer && /^-?class/.test(run.objective ?? "")
-  return isClass && run.classes?.[channel] ? run.classes[channel] : String(channel)
+  const chains = run?.spec?.chains ?? 1
+  const target = Math.floor(channel / chains)
+  const name = isClass && run.classes?.[target] ? run.classes[target] : String(target)
+  return chains > 1 ? `${name} (${(channel % chains) + 1})` : name
 }

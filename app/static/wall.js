@@ -10,7 +10,7 @@ const DENSITIES = [
   { name: "compact", chrome: 20, least: 58, gap: 6 },
   { name: "dense", chrome: 0, least: 40, gap: 4 },
 ]
-const WORDS = { dead: "dead", "zero gradient": "zero gradient", nan: "NaN" }
+const WORDS = { dead: "dead", "zero gradient": "zero gradient", nan: "NaN", "rolled back": "NaN: went back" }
 const tiles = new Map()
 let curves = [] // what the sparks are drawn from
 

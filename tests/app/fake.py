@@ -128,9 +128,13 @@ class FakeEngine(FakeLooking, FakePatching):
 
     def _step(self, run: str, task: Task, state: State) -> None:
         step, spec = state.step + 1, task.spec
-        images = np.stack([picture(step, channel, spec.size, task.grey) for channel in spec.channels])
+        codes = spec.parameterization == "generator"
+        size = 28 if codes else spec.size
+        images = np.stack([picture(step, channel, size, task.grey) for channel in spec.channels])
         rate = float(task.knobs.at(step)["rate"])
         scores = np.array([(1 - np.exp(-step * rate * 2)) * (3 + c % 5) for c in spec.channels], np.float32)
+        if codes and spec.objective == "class":
+            scores = np.array([-(1 + c % 5) * np.exp(-step / 20) for c in spec.channels], np.float32)  # log p
         statuses = tuple("dead" if c % 13 == 7 else "ok" for c in spec.channels)
         task.writer.add(step, images, scores, np.ones(len(scores), np.float32), statuses)
         steps = int(task.knobs.at(step)["steps"])

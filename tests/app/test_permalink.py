@@ -43,6 +43,9 @@ specs = st.builds(
     preset=st.sampled_from(list(PRESETS)),
     arch=st.one_of(st.none(), names),
     objective=st.sampled_from(["channel", "-neuron(3,4)", "channel - 0.1*layer", "class(3)"]),
+    source=st.sampled_from(["", "ab" * 12]),
+    generator=st.one_of(st.just(""), names),
+    mask=st.sampled_from(["", "cd" * 12]),
 ).flatmap(
     lambda spec: st.fixed_dictionaries({}, optional={name: values(meta) for name, meta in PARAMS.items()}).map(
         lambda changes: changed(spec, changes)

@@ -92,7 +92,12 @@ def render(
     channels: Annotated[
         str | None, typer.Option(metavar="LIST", help='Filters, such as "0-15, 40"; the first 16 if not given.')
     ] = None,
-    preset: Annotated[str, typer.Option(metavar="NAME", help="The preset to start from.")] = "Crisp",
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="The preset to start from; --image generator alone is a noiseless joint PPGN-h."
+        ),
+    ] = "Crisp",
     objective: Annotated[
         str,
         typer.Option(
@@ -108,6 +113,19 @@ def render(
     spectrum: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Pictures (or a zip) whose magnitude spectrum --image maco keeps."),
+    ] = None,
+    generator: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="With --image generator: as for vizcore generate; the one that fits if not given."
+        ),
+    ] = "",
+    source: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --image generator: the picture whose code is the start.")
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --source: keep it where this is white, and paint the rest."),
     ] = None,
     transparent: Annotated[
         bool, typer.Option("--transparent", help="Also PNGs that are clear where --image maco changed nothing.")
@@ -140,6 +158,7 @@ def render(
         from vizcore.spectrum import of_folder
 
         values["spectrum"] = of_folder(spectrum)
+    values |= job.painted(values, generator, source, mask)
     order = job.Order(model, layer, channels, preset, objective, arch, values)
     return job.render(order, job.Setting(out, exact, keep, threads, device, transparent))
 

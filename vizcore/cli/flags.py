@@ -13,7 +13,8 @@ from vizcore.params import Param
 from vizcore.spec import PARAMS
 
 SHORT = {"parameterization": ("--image",)}  # what people call it
-PANELS = {"look": "Look", "transforms": "Transforms", "penalties": "Penalties", "image": "Image and optimizer"}
+PANELS = {"look": "Look", "transforms": "Transforms", "penalties": "Penalties", "image": "Image and optimizer",
+          "generator": "Generator"}  # fmt: skip
 
 
 def name(param: Param) -> str:

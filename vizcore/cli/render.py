@@ -28,7 +28,7 @@ from rich.text import Text
 
 from vizcore.cli import bars, console
 from vizcore.errors import EngineError, ExportError, SpecError
-from vizcore.spec import RunSpec, build
+from vizcore.spec import CODE, PARAMS, PRESETS, RunSpec, build, check_channels, parse_channels
 
 if TYPE_CHECKING:
     from vizcore.ascent import Ascent, Frame
@@ -67,14 +67,43 @@ class Order:
         from vizcore.objectives import parse
         from vizcore.zoo.card import default_size
 
-        values = {"size": default_size(network.card, device), **self.values}
-        channels: str | range | None = self.channels
+        preset, values = self.preset, {"size": default_size(network.card, device), **self.values}
+        if (
+            values.get("parameterization") == "generator"
+            and PRESETS.get(preset, {}).get("parameterization") != "generator"
+        ):
+            preset = CODE  # one that was made for pixels moves the picture too far
+        channels: str | range | tuple[int, ...] | None = self.channels
         if channels is None and parse(self.objective, self.layer, (0,), network.card).aims:
             channels = "0"  # the same for every filter
         elif channels is None:
             count = find_layer(network, self.layer).channels if self.layer else len(network.card.classes)
             channels = range(min(FIRST, count))
-        return build(self.model, self.layer, channels, self.preset, self.arch, self.objective, **values)
+        chains = int(PARAMS["chains"].coerce(values.get("chains", 1)))
+        if chains > 1:
+            targets = parse_channels(channels) if isinstance(channels, str) else channels
+            channels = check_channels(target * chains + chain for target in targets for chain in range(chains))
+        return build(self.model, self.layer, channels, preset, self.arch, self.objective, **values)
+
+
+def painted(values: dict[str, Any], generator: str, source: Path | None, mask: Path | None) -> dict[str, Any]:
+    """What ``--generator``, ``--source`` and ``--mask`` mean beside the parameters in ``values``.
+
+    Raises:
+        SpecError: there is nothing that they could mean.
+        PictureError: a file that is no picture.
+    """
+    from vizcore.assets import keep_picture
+
+    given = {"generator": generator} if generator else {}
+    if mask is not None and source is None:
+        raise SpecError("--mask needs a picture.", "Give --source FILE.")
+    for name, file in (("source", source), ("mask", mask)):
+        if file is not None:
+            given[name] = keep_picture(file)
+    if mask is not None and "eps4" not in values:
+        given["eps4"] = "1"
+    return given
 
 
 @dataclass(frozen=True)
@@ -131,6 +160,7 @@ def render(order: Order, setting: Setting) -> console.Result:
         result = ascend_all(ascent, writer)
         result.opacity = opacity(ascent) if setting.transparent else None
         scores = [plain_scores(spec, network, pictures) for pictures in (result.first, result.last)]
+    result.note = result.note or ascent.note
     files = save(setting.out, spec, result, network.card.weights_hash, facts)
     data = {
         "run": run,

@@ -431,10 +431,11 @@ class Task:
         """The state as it is told."""
         rate, steps = self._rate(), self._steps()
         trouble = self._writer.error if self._writer is not None else None
+        note = self._note or (self._ascent.note if self._ascent is not None else "")
         return RunState(
             self.run, self.state, self.step, steps, rate, max(steps - self.step, 0) / rate if rate else None,
             self.seconds, memory(), self._bench.device, self._precision, self.statuses,
-            self.error.to_dict() if self.error else None, str(trouble) if trouble else self._note,
+            self.error.to_dict() if self.error else None, str(trouble) if trouble else note,
         )  # fmt: skip
 
     def _rate(self) -> float:

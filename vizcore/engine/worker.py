@@ -26,7 +26,8 @@ from vizcore.engine.protocol import BEGINNING, Config, Event, Place, RunState
 from vizcore.engine.scheduler import Scheduler
 from vizcore.engine.task import Bench, Task
 from vizcore.engine.works import Work, Works
-from vizcore.errors import EngineError, HistoryError, VizcoreError
+from vizcore.errors import EngineError, HistoryError, ModelError, VizcoreError
+from vizcore.generate import shelf
 from vizcore.history import RunReader, decode
 from vizcore.history.codec import Pixels
 from vizcore.look.pictures import Picture
@@ -76,6 +77,8 @@ class Worker:
         """Compute until the pipe ends or ``close`` comes; does not return."""
         library = Library(self._config.home)
         os.environ.setdefault("VIZCORE_ASSETS", str(library.home / "assets"))
+        own = (os.environ.get(shelf.VARIABLE, ""), str(library.home / "generators"))
+        os.environ[shelf.VARIABLE] = os.pathsep.join(filter(None, own))
         log = logger(library.home)
         try:
             threads = set_threads(self._config.exact)
@@ -366,7 +369,7 @@ class Worker:
         next(ascent)
 
     def _begin_run(self, number: int, spec: dict[str, Any], keep: bool, knobs: list[Turn]) -> Any:
-        wanted = specs.from_dict(spec)
+        wanted = _at_hand(specs.from_dict(spec))
         log = specs.Knobs(wanted, knobs).log  # refused before the network is loaded
         return self._with_network(
             number, wanted.model, wanted.arch, lambda network: self._start(keep, wanted, network, log)
@@ -432,7 +435,7 @@ class Worker:
     def _repeat(
         self, number: int, spec: dict[str, Any], knobs: list[Turn], above: list[dict[str, Any]], keep: bool
     ) -> Any:
-        wanted = specs.from_dict(spec)
+        wanted = _at_hand(specs.from_dict(spec))
         log, line = specs.Knobs(wanted, knobs).log, lineage.read(above, wanted)
 
         def begin(network: Network) -> Work:
@@ -447,7 +450,7 @@ class Worker:
         return self._with_network(number, wanted.model, wanted.arch, then)
 
     def _sweep(self, number: int, spec: dict[str, Any], points: list[sweep.Point], keep: bool) -> Any:
-        wanted = specs.from_dict(spec)
+        wanted = _at_hand(specs.from_dict(spec))
         plan, facts = sweep.plan(wanted, points), sweep.facts(points)
 
         def begin(network: Network) -> Work:
@@ -477,7 +480,7 @@ class Worker:
         with self._bench.library.open(run) as reader:
             spec = reader.spec
         place = Place(spec.model, spec.arch, spec.layer, source, only)
-        return self._patching.with_naturals(number, place, spec.channels, judge)
+        return self._patching.with_naturals(number, place, tuple(dict.fromkeys(spec.targets)), judge)
 
     def _recompute(self, number: int, run: str, step: int, last: int | None) -> Any:
         def begin(reader: RunReader, network: Network) -> Work:
@@ -545,12 +548,13 @@ class Worker:
 
     def _natural(self, number: int, run: str, step: int, channel: int, source: str, only: str) -> Any:
         spec, image = self._stored(run, step, channel)
-        return self._patching.compare(number, image, Place(spec.model, spec.arch, spec.layer, source, only), channel)
+        place = Place(spec.model, spec.arch, spec.layer, source, only)
+        return self._patching.compare(number, image, place, spec.target(channel))
 
     def _evidence(self, number: int, run: str, step: int, channel: int) -> Any:
         spec, image = self._stored(run, step, channel)
         return self._with_network(
-            number, spec.model, spec.arch, lambda network: evidence.of(network, image, spec.layer, channel)
+            number, spec.model, spec.arch, lambda network: evidence.of(network, image, spec.layer, spec.target(channel))
         )
 
     def _watch(self, number: int, run: str, viewer: str) -> Any:
@@ -564,3 +568,12 @@ class Worker:
     def _unwatch(self, number: int, run: str, viewer: str) -> None:
         if run in self._tasks:
             self._tasks[run].unwatch(viewer)
+
+
+def _at_hand(spec: RunSpec) -> RunSpec:
+    """``spec``, unless it names a generator by its path: a page must not have any file opened."""
+    if spec.generator and not shelf.is_plain(spec.generator):
+        raise ModelError(
+            "A generator is named by its folder's name.", "Lay the folder into generators beside the runs, and name it."
+        )
+    return spec

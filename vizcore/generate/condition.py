@@ -16,11 +16,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vizcore import objectives
 from vizcore.errors import LayerError, ModelError, SpecError
-from vizcore.generate.generator import Generator
+from vizcore.generate.generator import Generator, resized
 from vizcore.layers import Cut, find_layer
 from vizcore.zoo.load import Network
 
@@ -36,11 +35,13 @@ class Verdict:
         score: whose gradient is followed.
         activation: the logit, or the unit's mean activation.
         probability: of the class; NaN for a hidden unit.
+        log_probability: its logarithm, which is not rounded to 0 so soon.
     """
 
     score: Tensor
     activation: Tensor
     probability: Tensor
+    log_probability: Tensor | None = None
 
 
 class Condition(Protocol):
@@ -78,13 +79,19 @@ class Eyes:
             raise ModelError(f"A picture of {height} × {width} px cannot be cropped to {size} px.", "Use --fit resize.")
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        size = self.network.card.size
-        if self.fit == "crop":
-            top, left = (pictures.shape[2] - size) // 2, (pictures.shape[3] - size) // 2
-            pictures = pictures[:, :, top : top + size, left : left + size]
-        elif tuple(pictures.shape[2:]) != (size, size):
-            pictures = F.interpolate(pictures, (size, size), mode="bilinear", align_corners=False, antialias=True)
-        return self.network.normalize(pictures)
+        return self.network.normalize(self.fitted(pictures))
+
+    def fitted(self, pictures: Tensor) -> Tensor:
+        """Pictures in [0, 1], of the network's size."""
+        return fitted(pictures, self.network.card.size, self.fit)
+
+
+def fitted(pictures: Tensor, size: int, fit: str) -> Tensor:
+    """Pictures ``[N, C, H, W]`` as ``[N, C, size, size]``: their middle if ``fit`` is ``crop``, else scaled."""
+    if fit == "crop":
+        top, left = (pictures.shape[2] - size) // 2, (pictures.shape[3] - size) // 2
+        return pictures[:, :, top : top + size, left : left + size]
+    return resized(pictures, (size, size))
 
 
 class Classes:
@@ -98,18 +105,16 @@ class Classes:
                 raise LayerError(f"The network has no class {number}.", f"It has {count}: use 0 to {count - 1}.")
 
     def __call__(self, pictures: Tensor, gradient: str) -> Verdict:
-        logits = self.eyes.network.module(self.eyes(pictures))
-        rows = torch.arange(len(logits), device=logits.device)
-        chosen = logits[rows, torch.tensor(self.numbers, device=logits.device)]
-        log = logits.log_softmax(1)[rows, torch.tensor(self.numbers, device=logits.device)]
-        probability = log.detach().exp()
-        if gradient == "paper":
-            score = log
-        elif gradient == "reference":
-            score = (1 - probability) * chosen
-        else:
-            score = chosen
-        return Verdict(score, chosen.detach(), probability)
+        return judged(self.eyes.network.module(self.eyes(pictures)), self.numbers, gradient)
+
+
+def judged(logits: Tensor, numbers: Sequence[int], gradient: str) -> Verdict:
+    """The verdict of logits ``[N, K]`` on a class for each row."""
+    rows, columns = torch.arange(len(logits), device=logits.device), torch.tensor(numbers, device=logits.device)
+    chosen, log = logits[rows, columns], logits.log_softmax(1)[rows, columns]
+    probability = log.detach().exp()
+    score = {"paper": log, "reference": (1 - probability) * chosen, "logit": chosen}[gradient]
+    return Verdict(score, chosen.detach(), probability, log.detach())
 
 
 class Units:

@@ -23,23 +23,16 @@ from vizcore.errors import ModelError
 from vizcore.export import write_atomically
 from vizcore.generate.generator import Autoencoder, Axes, CodeStats
 from vizcore.generate.nets import CodeDenoiser, Decoder, ImageDenoiser
+from vizcore.generate.shelf import CARD as CARD
+from vizcore.generate.shelf import WEIGHTS as WEIGHTS
+from vizcore.generate.shelf import bundled as bundled
 from vizcore.zoo import architectures
 from vizcore.zoo import card as cards
 from vizcore.zoo.load import Network
 from vizcore.zoo.weights import read_state
 
-CARD, WEIGHTS = "generator.json", cards.WEIGHTS
 _STATS = ("mean", "std", "lower", "upper")
 _FIELDS = ("name", "title", "kind", "encoder", "layer", "decoder", "denoisers", "code_shape", "sha256")
-
-
-def bundled() -> dict[str, Path]:
-    """The folders of the generators that come with vizcore, by name."""
-    package = Path(__file__).parents[2]
-    roots = (package / "vizcore" / "_models", package / "models")
-    root = next((folder for folder in roots if folder.is_dir()), roots[0])
-    found = sorted(root.glob(f"*/{CARD}"))
-    return {card.parent.name: card.parent for card in found if (card.parent / WEIGHTS).is_file()}
 
 
 def save(folder: Path, generator: Autoencoder, title: str, decoder: Mapping[str, int],

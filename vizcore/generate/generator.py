@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -155,6 +155,15 @@ class Generator:
         """``code``, kept in the box of the statistics."""
         stats = self.stats.to(code)
         return torch.minimum(torch.maximum(code, stats.lower), stats.upper)
+
+    def to(self, device: str | torch.device) -> Self:
+        """This generator, moved (not copied) to ``device``."""
+        for name, value in vars(self).items():
+            if isinstance(value, nn.Module | Network):
+                value.to(device)
+            elif isinstance(value, CodeStats):
+                setattr(self, name, value.to(value.mean.to(device)))
+        return self
 
     def check(self) -> None:
         """Decode one code and look at it.

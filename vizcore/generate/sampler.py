@@ -6,7 +6,7 @@ PPGN-h asks a denoiser of codes, joint PPGN-h the generator and its encoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,11 +81,26 @@ class Sampler(Iterator[Sample]):
 
     def turn(self, name: str, value: object) -> None:
         """Turn a hot knob; it acts from the next update on."""
-        self.walk = specs.turned(self.walk, name, value)
+        self.tune(specs.turned(self.walk, name, value))
+
+    def tune(self, walk: Walk) -> None:
+        """Walk like this from the next update on; a new ε1 is that of all chains, whatever a reset drew."""
+        if walk.eps1 != self.walk.eps1:
+            self._eps1 = None
+        self.walk = walk
 
     def __next__(self) -> Sample:
         if self._over or self.step > self.walk.steps:
             raise StopIteration
+        sample, gradient = self.look()
+        if sample.step >= self.walk.steps:
+            self._over = True
+        else:
+            self.move(sample, gradient)
+        return sample
+
+    def look(self) -> tuple[Sample, Tensor]:
+        """The present sample, and the gradient of its score by the code."""
         walk, code = self.walk, self.codes.detach().requires_grad_(True)
         picture = self.generator.decode(code)
         nothing = torch.full((len(code),), torch.nan)
@@ -98,25 +113,39 @@ class Sampler(Iterator[Sample]):
                 score = walk.eps2 * verdict.score
         if self.known is not None and walk.eps4:
             score = (0 if score is None else score) - walk.eps4 * self.known.error(picture)
-        last = self.step >= walk.steps
-        due = bool(walk.reset) and self.step - self._since >= walk.reset
-        sample = Sample(
-            self.step, self.codes, picture.detach(), activation, probability, self._status, last or due
-        )  # fmt: skip
-        if last:
-            self._over = True
-        elif due:
+        ends = self.step >= walk.steps or self._due()
+        sample = Sample(self.step, self.codes, picture.detach(), activation, probability, self._status, ends)
+        gradient = torch.zeros_like(self.codes) if score is None else torch.autograd.grad(score.sum(), code)[0]
+        return sample, gradient
+
+    def move(self, sample: Sample, gradient: Tensor) -> None:
+        """Take the step that :meth:`look` found, or begin the next leg."""
+        if self._due():
             self._restart()
         else:
-            gradient = torch.zeros_like(self.codes) if score is None else torch.autograd.grad(score.sum(), code)[0]
             self._update(gradient, sample.pictures)
         self.step += 1
-        return sample
+
+    def state(self) -> dict[str, Tensor]:
+        """All that :meth:`restore` needs, beside what it is made of: a row for each chain, but for ``since``."""
+        eps1 = torch.full((len(self.chains),), torch.nan) if self._eps1 is None else self._eps1
+        rolled = torch.tensor([status != "ok" for status in self._status])
+        return {"parameter": self.codes, "since": torch.tensor(self._since), "eps1": eps1, "rolled": rolled}
+
+    def restore(self, step: int, state: Mapping[str, Tensor]) -> None:
+        """Go on from ``step`` as it was."""
+        self.codes = state["parameter"].to(self.codes)
+        self.step, self._since = step, int(state["since"])
+        self._eps1 = None if bool(state["eps1"].isnan().any()) else state["eps1"].to(self.codes)
+        self._status = tuple("rolled back" if bool(value) else "ok" for value in state["rolled"])
+
+    def _due(self) -> bool:
+        return bool(self.walk.reset) and self.step - self._since >= self.walk.reset
 
     @torch.no_grad()
     def _update(self, gradient: Tensor, picture: Tensor) -> None:
         walk, before = self.walk, self.codes
-        change = gradient
+        change, self.note = gradient, ""
         if walk.eps1:
             asked = walk.prior == "denoiser"
             prior = self.generator.denoise(before) if asked else self.generator.prior(before, picture)
@@ -154,7 +183,7 @@ class Sampler(Iterator[Sample]):
         low, high = RESET_EPS1
         seed = self.walk.seed
         draws = [low + (high - low) * float(stream(seed, chain, self.step, RESET).random()) for chain in self.chains]
-        self._eps1 = torch.tensor(draws, dtype=self.codes.dtype)
+        self._eps1 = torch.tensor(draws).to(self.codes)
         noise = self._normal(self.step, RESET + 1)
         if self.walk.start == "codes":
             self.codes = self.generator.drawn(noise)

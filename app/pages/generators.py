@@ -1,0 +1,290 @@
+"""The page Generators: codes of a generator walk, live, towards classes or units of a network."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bokeh.core.properties import String
+
+from app import chains, notices, publish
+from app.intents import Fields, number, words
+from app.pages.networked import NetworkPage, NetworkState
+from app.permalink import Place, decode, encode
+from vizcore.errors import ModelError, SpecError, VizcoreError
+from vizcore.generate import shelf
+from vizcore.generate.spec import VARIANTS
+from vizcore.params import Value
+from vizcore.runs import is_id
+from vizcore.spec import HOT, MAX_FILTERS, PARAMS, Knobs, RunSpec, build, parse_channels
+
+if TYPE_CHECKING:
+    from app.session import Session
+
+KNOBS = (
+    "rate", "rate_end", "eps1", "eps2", "eps3", "eps4", "gradient", "decay", "box", "box_low", "box_high", "reset",
+    "jitter", "noise", "tv",
+)  # fmt: skip
+COLD = ("seed", "codes", "normalize", "fit")
+FURTHER = 100  # steps
+OFTEN = 0.3  # seconds from one telling of curves to the next, at least
+
+
+class GeneratorsState(NetworkState):
+    """Also the ``fields`` of the form, the ``generators`` at hand, the ``run`` that is shown, and its ``curves``."""
+
+    fields = String(default="")
+    generators = String(default="")
+    run = String(default="")
+    curves = String(default="")
+
+
+class GeneratorsPage(NetworkPage):
+    """Begins walks and tells how they go; pictures go by HTTP, asked for by the script."""
+
+    name, title = "generators", "Generators"
+    intents: ClassVar = {
+        **NetworkPage.intents,
+        "begin": lambda page, fields: page.begin(fields),
+        "knob": lambda page, fields: page.turn(words(fields, "name"), fields.get("value")),
+        "pause": lambda page, fields: page.pause(),
+        "resume": lambda page, fields: page.resume(),
+        "once": lambda page, fields: page.step(),
+        "further": lambda page, fields: page.further(),
+        "fork": lambda page, fields: page.fork(number(fields, "step"), reseed=fields.get("reseed") is True),
+    }
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.state = GeneratorsState(name=self.name, fields=publish.text(chains.form(KNOBS, COLD)))
+        self.run = ""
+        self._shelf: list[shelf.Entry] = []
+        self._viewer = f"generators-{id(self)}"
+        self._wishes = 0  # runs that were asked for: only the last is shown
+        self._seen = False
+        self._drawn: tuple[str, int, str] | None = None
+        self._told_at = 0.0
+        self._opened: dict[str, Any] | None = None  # where a run is to be shown that was opened
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    def first(self) -> str:
+        """That of the run that is shown, the server's if a generator fits it, or one that a generator was made for."""
+        if self.run:
+            return self.hub.reader(self.run).spec.model
+        own, made_for = str(self.hub.default_model()), [entry.network for entry in self._shelf]
+        return own if own in made_for or not made_for else "digits" if "digits" in made_for else made_for[0]
+
+    def show(self, on: bool) -> None:
+        """A run that is not seen rests."""
+        if on:
+            self._look()
+            if not self._wanted:
+                self._arrive()
+        super().show(on)
+        self._seen = on
+        if self.run:
+            self._watch(self.run, on)
+
+    def _look(self) -> None:
+        """Which generators are there, bundled, and own ones beside the runs."""
+        self._shelf = shelf.entries(self.hub.library.home)
+        publish.put(self.state, "generators", [entry.to_dict() for entry in self._shelf])
+
+    def _arrive(self) -> None:
+        """What the address asks for: a run of the library, else what it says of it."""
+        query = self.session.query
+        if query.get("page") != self.name:
+            return
+        address = decode(query)
+        if is_id(query.get("run", "")):
+            try:
+                self.hub.reader(query["run"])
+            except VizcoreError as error:
+                if not address.target.get("filters"):
+                    self.session.tell(notices.from_error(error))
+            else:
+                self.open(Place(query["run"], address.filter, address.step))
+                return
+        if address.target.get("filters"):
+            try:
+                spec = address.spec(layer="")
+                if spec.parameterization != "generator":
+                    raise SpecError("The address is not of a generator's codes.", "Open it on the page Ascent.")
+                self._start(spec)  # the network of the address is the one that is looked into
+            except VizcoreError as error:
+                self.session.tell(notices.from_error(error))
+
+    def close(self) -> None:
+        if self.run and self._seen:
+            self._seen = False
+            self._watch(self.run, False)
+
+    def tick(self) -> None:
+        super().tick()
+        if not self.run:
+            return
+        try:
+            told = self._told_of(self.run)
+        except VizcoreError as error:
+            self.session.tell(notices.from_error(error))
+            self.run, told = "", {}
+            publish.put(self.state, "curves", "")
+        publish.put(self.state, "run", told)
+
+    def _watch(self, run: str, on: bool) -> None:
+        engine = self.hub.engine
+        self.pending.add(
+            engine.watch(run, self._viewer) if on else engine.unwatch(run, self._viewer), None, lambda _: None
+        )
+
+    def _told_of(self, run: str) -> dict[str, Any]:
+        reader, live = self.hub.reader(run), self.hub.engine.states.get(run)
+        told = chains.told(run, reader, live) | {"address": encode(reader.spec, run), "open": self._opened}
+        now, key = self.session.clock(), (run, reader.version, told["state"])
+        if key != self._drawn and (now - self._told_at > OFTEN or told["state"] != "running"):
+            self._drawn, self._told_at = key, now
+            publish.put(self.state, "curves", {"run": run, **chains.curves(reader, told["state"] == "done")})
+        return told
+
+    # -- what a person does --------------------------------------------------------------------------------
+
+    def begin(self, fields: Fields) -> None:
+        """Start anew; the run before is kept, and pauses."""
+        if not self._told:
+            return  # the network is not known yet: the script asks again when it is
+        try:
+            self._start(self._spec(fields))
+        except VizcoreError as error:
+            self.session.tell(notices.from_error(error))
+
+    def _start(self, spec: RunSpec) -> None:
+        self._wishes += 1
+        wish = self._wishes
+        self.pending.add(self.hub.engine.begin(spec), lambda run: self._begun(run, wish), self._complain)
+
+    def _complain(self, error: BaseException) -> None:
+        self.session.tell(notices.from_error(error))
+
+    def _spec(self, fields: Fields) -> RunSpec:
+        model, variant, name = str(self._told["model"]), words(fields, "variant"), words(fields, "generator")
+        if variant not in VARIANTS:
+            raise SpecError("There is no such method.", f"Use one of {', '.join(VARIANTS)}.")
+        if name and name not in [entry.name for entry in self._shelf]:
+            raise ModelError(f"There is no generator {name[:60]!r}.", "Choose one from the list.")
+        layer, each = words(fields, "layer"), int(PARAMS["chains"].clamp(fields.get("chains")))
+        targets = parse_channels(words(fields, "targets"))
+        if len(targets) * each > MAX_FILTERS:
+            raise SpecError(
+                f"{len(targets) * each} chains are too many for one run.", f"Choose at most {MAX_FILTERS} of them."
+            )
+        self._check(layer, max(targets))
+        rows = [target * each + chain for target in targets for chain in range(each)]
+        given = fields.get("values")
+        values: dict[str, Value] = {
+            key: PARAMS[key].clamp(given[key])
+            for key in ("steps", *KNOBS, *COLD)
+            if isinstance(given, Mapping) and key in given
+        }
+        return build(
+            model, layer, rows, variant, self.hub.arch(model), "channel" if layer else "class", chains=each,
+            size=PARAMS["size"].clamp(self._told["size"]), generator=name, source=words(fields, "source"),
+            mask=words(fields, "mask"), **values,
+        )  # fmt: skip
+
+    def _check(self, layer: str, highest: int) -> None:
+        """Raises :class:`SpecError` for a class or a unit that the network has not."""
+        if not layer:
+            count, what = len(self._told["classes"]), "class"
+        else:
+            paths = {entry["path"]: entry["channels"] for entry in self._told["layers"]}
+            count, what = paths.get(layer, 0), "filter"
+        if highest >= count:
+            where = f"The layer {layer}" if layer else "The network"
+            raise SpecError(
+                f"{where} has no {what} {highest}.", f"Use 0 to {count - 1}." if count else "Choose another layer."
+            )
+
+    def _begun(self, run: str, wish: int) -> None:
+        before = self.run if wish == self._wishes else run
+        if before:
+            self._watch(before, False)
+            self.pending.add(self.hub.engine.pause(before), None, lambda _: None)
+        if wish == self._wishes:
+            self.run = run
+            self._watch(run, self._seen)
+
+    def turn(self, name: str, value: object) -> None:
+        """Turn a hot knob of the run that is shown."""
+        if self.run and name in HOT and self.hub.engine.states.get(self.run) is not None:
+            self.pending.add(self.hub.engine.knob(self.run, name, PARAMS[name].clamp(value)))
+
+    def pause(self) -> None:
+        if self.run:
+            self.pending.add(self.hub.engine.pause(self.run))
+
+    def step(self) -> None:
+        """One step of a run that is paused."""
+        if self.run:
+            self.pending.add(self.hub.engine.step(self.run))
+
+    def resume(self) -> None:
+        """Go on, also with a run of the library."""
+        if not self.run:
+            return
+        engine, run = self.hub.engine, self.run
+        known = engine.states.get(run) is not None
+        self.pending.add(
+            engine.resume(run) if known else engine.resume_run(run), lambda _: self._watch(run, self._seen)
+        )
+
+    def further(self) -> None:
+        """More steps of a run that is done, also of one of the library."""
+        if not self.run:
+            return
+        engine, run = self.hub.engine, self.run
+        reader = self.hub.reader(run)
+        steps = int(Knobs(reader.spec, reader.knobs()).at(2**62)["steps"]) + FURTHER
+
+        def turn(_: object = None) -> None:
+            self.pending.add(engine.knob(run, "steps", PARAMS["steps"].clamp(steps)), lambda _: self._watch(run, True))
+
+        if engine.states.get(run) is not None:
+            turn()
+        else:
+            self.pending.add(engine.resume_run(run), turn)
+
+    def fork(self, step: int | None, *, reseed: bool = False) -> None:
+        """Leave the shown run before the update of ``step``, with the knobs as they stand now."""
+        if not self.run or step is None:
+            return
+        reader = self.hub.reader(self.run)
+        knobs = Knobs(reader.spec, reader.knobs())
+        then, now = knobs.at(step), knobs.at(2**62)
+        turned = {name: value for name, value in now.items() if then[name] != value}
+        self._wishes += 1
+        wish = self._wishes
+        job = self.hub.engine.fork(self.run, step, knobs=turned, seed=secrets.randbelow(10_000) if reseed else None)
+        self.session.jobs.add(job, f"Leaving at step {step}", lambda run: self._begun(run, wish))
+
+    def open(self, place: Place) -> None:
+        """Show a run of the library, as far as it went."""
+        try:
+            reader = self.hub.reader(place.run)
+            if reader.spec.parameterization != "generator" or reader.spec.octaves:
+                raise SpecError("This run is not of a generator's codes.", "Open it on the page Ascent.")
+            told = self._told_of(place.run)
+        except VizcoreError as error:
+            self.session.tell(notices.from_error(error))
+            return
+        self._wishes += 1
+        if self.run and self.run != place.run:
+            self._watch(self.run, False)
+        self.run = place.run
+        if self._wanted and self._wanted != reader.spec.model:
+            self.choose(reader.spec.model)
+        if self._seen:
+            self._watch(self.run, True)
+        self._opened = {"step": place.step, "filter": place.filter, "n": self._wishes}
+        publish.put(self.state, "run", told | {"open": self._opened})
