@@ -98,7 +98,7 @@ def dataset(key: str) -> Dataset | None:
     )
 
 
-def _photographs(path: Path, size: int, count: int = 400) -> Part:
+def _photographs(path: Path, size: int, count: int = 200) -> Part:
     """Some of the test pictures of class folders in a zip: all of them at this size would fill the memory."""
     with zipfile.ZipFile(path) as archive:
         names = sorted(name for name in archive.namelist() if "/test/" in name and name.endswith(".jpg"))
