@@ -15,7 +15,7 @@ from benchmarks.render import SHARED
 from benchmarks.report import Result, measured
 from vizcore import penalties
 from vizcore.arithmetic import arithmetic
-from vizcore.ascent import Ascent, Pass, _bytes, ascend, score
+from vizcore.ascent import Ascent, Pass, ascend, in_bytes, score
 from vizcore.layers import Cut
 from vizcore.memory import keep_freed
 from vizcore.spec import RunSpec, build
@@ -129,7 +129,7 @@ def stages(ascent: Ascent) -> dict[str, Stage]:
         "image forward and backward": render,
         "optimizer": lambda: ascent._optimizer.update(image.parameter, left["gradient"], 0.0, 1),
         "penalties": lambda: penalties.project(image, knobs, 1, None),
-        "frame out": lambda: _bytes(picture.detach()).cpu().numpy(),
+        "frame out": lambda: in_bytes(picture.detach()).cpu().numpy(),
     }
 
 
