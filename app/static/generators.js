@@ -32,6 +32,7 @@ let loading = false
 let soon = null
 let sending = null
 let begun = 0 // runs that were asked for
+let asked = "" // what was asked for last, hot knobs aside
 let open = false // an opened run is shown, which only a change of the form replaces
 let opened = -1 // number of the last opening
 let seen_ = false
@@ -246,10 +247,11 @@ function brought(event, put) {
 function again() {
   clearTimeout(soon)
   open = false
-  soon = setTimeout(() => void begin(), SOON)
+  soon = setTimeout(() => void begin(false), SOON)
 }
 
-async function begin() {
+/** Begins a run of what the form says; unless `anew`, not of what walks already, whose hot knobs were turned at once. */
+async function begin(anew = true) {
   clearTimeout(soon)
   sending?.abort()
   if (!network || !fields) return
@@ -260,12 +262,16 @@ async function begin() {
     const one = from === "codes" ? "" : await keep(picture.blob, mine.signal)
     const part = !masked() ? "" : await keep(from === "mask" ? mask.blob : await half(from), mine.signal)
     if (mine.signal.aborted) return
-    const values = Object.fromEntries(every().map((field) => [field.name, value(field)]))
+    const [values, cold] = [every(), fields.cold].map((list) => Object.fromEntries(list.map((field) => [field.name, value(field)])))
+    const wish = { generator: id("generator").value, layer: id("layer").value, targets: id("targets").value, chains: Math.max(1, Math.round(Number(id("chains").value)) || 1), variant: id("variant").value, source: one, mask: part }
+    const key = JSON.stringify([network.model, wish, cold])
+    if (!anew && key === asked && run && STATES.includes(run.state)) return
+    asked = key
     begun += 1
     live = true
     open = false
     notices.remove("generators")
-    ask({ do: "begin", generator: id("generator").value, layer: id("layer").value, targets: id("targets").value, chains: Math.max(1, Math.round(Number(id("chains").value)) || 1), variant: id("variant").value, source: one, mask: part, values })
+    ask({ do: "begin", ...wish, values })
   } catch (error) {
     if (error.name !== "AbortError") complain("generators", error, () => void begin())
   }
@@ -320,6 +326,7 @@ function follow(told) {
   if (told.open && told.open.n !== opened) {
     opened = told.open.n
     open = true
+    asked = ""
     live = told.open.step === null
     if (!live) at = told.open.step
     if (run.spec.channels.includes(told.open.filter)) selected = told.open.filter

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app import target
 from app.pages.generators import COLD, KNOBS
 from app.permalink import encode
 from tests.app.conftest import Visit
-from vizcore.errors import ModelError
+from vizcore.errors import LayerError, ModelError
 from vizcore.generate.spec import VARIANTS
 from vizcore.params import Value
-from vizcore.spec import HOT, PARAMS, PRESETS, RunSpec, build
+from vizcore.spec import CODE, HOT, PARAMS, PRESETS, RunSpec, build
 
 Make = Callable[..., Visit]
 
@@ -161,6 +162,18 @@ def test_codes_of_the_library_open_here(here: Visit, visit: Make) -> None:
     assert wrong.told("notice")["kind"] == "error"
     plain = visit("page=generators&model=digits&layer=conv2&filters=0-3").arrive()
     assert "not of a generator" in plain.told("notice")["message"]
+
+
+def test_another_image_brings_the_values_that_suit_it() -> None:
+    description = {"layers": [{"path": "conv2", "channels": 32}], "card": {"classes": []}, "default_size": 56}
+    plain = build("digits", "conv2", (0, 1), size=56, seed=4)
+    codes = target.changed(plain, {"parameterization": "generator"}, description)
+    assert (codes.preset, codes.jitter, codes.decay, codes.seed, codes.channels) == (CODE, 0, 0, 4, (0, 1))
+    back = target.changed(codes, {"parameterization": "pixel"}, description)
+    assert (back.preset, back.parameterization, back.optimizer, back.jitter) == ("Crisp", "pixel", "adam", 8)
+    with pytest.raises(LayerError, match="beyond them"):
+        target.check(codes.replace(channels=(64, 66), chains=2), description)
+    assert target.check(codes.replace(channels=(62, 63), chains=2), description).targets == (31, 31)
 
 
 def values(name: str) -> st.SearchStrategy[Value]:

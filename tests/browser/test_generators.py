@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.browser.conftest import Visit
+from tests.browser.test_image import png
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Visit]
@@ -91,6 +92,16 @@ def test_codes_walk_are_turned_left_and_taken_up_again(visit: Open) -> None:
     with page.expect_download() as sheet:
         page.get_by_test_id("generators-sheet").click()
     assert sheet.value.suggested_filename.endswith(".png")
+
+    # a picture of which a part is known
+    page.get_by_test_id("generators-file").set_input_files(
+        {"name": "mine.png", "mimeType": "image/png", "buffer": png(3)}
+    )
+    page.get_by_test_id("generators-start").select_option("top")
+    told = here.until("s.generators.spec.mask !== '' && s.generators.spec.source !== '' && s.generators.painted")[
+        "generators"
+    ]
+    assert told["spec"]["eps4"] == 1
 
     # what cannot be is said, and the run stays
     page.get_by_test_id("generators-targets").fill("12")

@@ -15,6 +15,7 @@ from tests.conftest import Run
 from tests.generate import linear
 from vizcore import assets, replay
 from vizcore.ascent import Frame, ascend, score
+from vizcore.engine.worker import at_hand
 from vizcore.errors import LayerError, ModelError, SpecError
 from vizcore.generate import names, shelf
 from vizcore.generate import spec as walks
@@ -295,6 +296,13 @@ def test_generators_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dig
     assert [shelf.is_plain(name) for name in ("mine", "../mine", "deepsim:fc6=x", ".hidden")] == [True] + [False] * 3
     with pytest.raises(ModelError):
         open_generator("broken")
+
+
+def test_a_page_can_name_no_path() -> None:
+    assert at_hand(spec(generator="mine")).generator == "mine"
+    for name in ("../mine", "/tmp/mine", "deepsim:fc6=/tmp/fc6.pt", "taesd=/tmp"):
+        with pytest.raises(ModelError, match="folder's name"):
+            at_hand(spec(generator=name))
 
 
 def test_the_presets_are_the_variants() -> None:

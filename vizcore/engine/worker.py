@@ -369,7 +369,7 @@ class Worker:
         next(ascent)
 
     def _begin_run(self, number: int, spec: dict[str, Any], keep: bool, knobs: list[Turn]) -> Any:
-        wanted = _at_hand(specs.from_dict(spec))
+        wanted = at_hand(specs.from_dict(spec))
         log = specs.Knobs(wanted, knobs).log  # refused before the network is loaded
         return self._with_network(
             number, wanted.model, wanted.arch, lambda network: self._start(keep, wanted, network, log)
@@ -435,7 +435,7 @@ class Worker:
     def _repeat(
         self, number: int, spec: dict[str, Any], knobs: list[Turn], above: list[dict[str, Any]], keep: bool
     ) -> Any:
-        wanted = _at_hand(specs.from_dict(spec))
+        wanted = at_hand(specs.from_dict(spec))
         log, line = specs.Knobs(wanted, knobs).log, lineage.read(above, wanted)
 
         def begin(network: Network) -> Work:
@@ -450,7 +450,7 @@ class Worker:
         return self._with_network(number, wanted.model, wanted.arch, then)
 
     def _sweep(self, number: int, spec: dict[str, Any], points: list[sweep.Point], keep: bool) -> Any:
-        wanted = _at_hand(specs.from_dict(spec))
+        wanted = at_hand(specs.from_dict(spec))
         plan, facts = sweep.plan(wanted, points), sweep.facts(points)
 
         def begin(network: Network) -> Work:
@@ -570,7 +570,7 @@ class Worker:
             self._tasks[run].unwatch(viewer)
 
 
-def _at_hand(spec: RunSpec) -> RunSpec:
+def at_hand(spec: RunSpec) -> RunSpec:
     """``spec``, unless it names a generator by its path: a page must not have any file opened."""
     if spec.generator and not shelf.is_plain(spec.generator):
         raise ModelError(
