@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 from urllib.parse import urlsplit
 
 from bokeh.command.subcommand import Argument
@@ -37,13 +37,19 @@ DEFAULTS = {
 }
 
 
+_COMMON = ("--port", "--address", "--show", "--prefix", "--allow-websocket-origin", "--use-xheaders", "--auth-module")
+# For applications of one's own, or without an effect here.
+_UNFIT = ("files", "--args", "--dev", "--glob", "--index", "--disable-index", "--disable-index-redirect")
+_THEIRS = {entry[0]: entry for entry in Serve.args if entry[0] not in _UNFIT}
+
+
 class Dashboard(Serve):
-    """``bokeh serve`` for this one application."""
+    """``bokeh serve`` for this one application: what is needed often comes first, and its own options."""
 
     name = "serve"
     help = "Open the dashboard"
     args = (
-        *(entry for entry in Serve.args if entry[0] != "files"),
+        *(_THEIRS[name] for name in _COMMON),
         ("--model", Argument(metavar="MODEL", default=None, help="The network that the page shows first")),
         ("--arch", Argument(metavar="NAME", default=None, help="What is in it, if --model is a weights file")),
         ("--device", Argument(metavar="DEVICE", default=None, help="auto, cpu, cuda or mps")),
@@ -65,6 +71,7 @@ class Dashboard(Serve):
         ("--no-open", Argument(action="store_true", help="Open no browser (the default)")),
         ("--insecure", Argument(action="store_true", help="Let anybody who reaches a public address use the page")),
         ("--json", Argument(action="store_true", help="Say address and process as one JSON object, for machines")),
+        *(entry for name, entry in _THEIRS.items() if name not in _COMMON),
     )
     _json = False
 
@@ -90,17 +97,35 @@ class Dashboard(Serve):
         return server
 
 
+class Parser(argparse.ArgumentParser):
+    """Arguments whose errors are ours."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Raises:
+            VizcoreError: always.
+        """
+        raise VizcoreError(f"{message[:1].upper()}{message[1:]}.", "See vizcore serve --help.")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until interrupted; returns the exit code: 2 with one sentence for what cannot be."""
-    parser = argparse.ArgumentParser(prog="vizcore serve", description="Open the dashboard.")
+    given = list(sys.argv[1:] if argv is None else argv)
+    parser = Parser(
+        prog="vizcore serve", usage="vizcore serve [options]", description="Open the dashboard.",
+        epilog="What comes after --json is seldom needed: it is of Bokeh's server.",
+    )  # fmt: skip
     command = Dashboard(parser)
-    parser.set_defaults(**DEFAULTS)
-    args = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
-    args.files = [str(APP)]
+    theirs = argparse.ArgumentParser()
+    Serve(theirs)  # it reads all of its own arguments
+    parser.set_defaults(**{**vars(theirs.parse_args([])), **DEFAULTS})
     try:
+        args = parser.parse_args(given)
+        args.files = [str(APP)]
         prepare(args)
     except VizcoreError as error:
-        if args.json:
+        if "--json" in given:
             sys.stdout.write(json.dumps({"error": error.to_dict()}) + "\n")
         else:
             sys.stderr.write(f"{error}\n")

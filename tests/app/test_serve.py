@@ -37,6 +37,22 @@ def test_a_taken_port_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--port 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("argv", [["--port", "abc"], ["--bogus"], ["--atlas"], ["--dev"]])
+def test_wrong_arguments_are_a_sentence(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert argv[0] in said
+    assert said.strip().endswith("See vizcore serve --help.")
+
+
+def test_help_shows_what_is_needed_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert said.index("--port") < said.index("--model") < said.index("--json") < said.index("--log-level")
+    assert "--glob" not in said
+
+
 def test_machines_are_told_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--num-procs", "2", "--json"]) == 2
     said = capsys.readouterr()
