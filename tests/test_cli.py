@@ -50,6 +50,7 @@ def test_layers_have_the_shapes_that_the_network_gives(run: Run) -> None:
     assert (layers["conv1"]["channels"], layers["conv1"]["height"]) == (16, 28)
     assert layers["conv2"]["channels"] == 32
     assert [e["path"] for e in run("layers", "digits", "--search", "conv")["layers"]] == ["conv1", "conv2"]
+    assert run("layers", "digits", "--search", "zz")["layers"] == []
 
 
 def test_render_writes_a_picture_per_filter_with_its_recipe(run: Run, tmp_path: Path) -> None:

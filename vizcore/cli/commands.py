@@ -14,6 +14,7 @@ from vizcore.cli.console import Result
 from vizcore.cli.flags import chosen, with_parameters
 from vizcore.cli.runs import runs
 from vizcore.errors import SpecError
+from vizcore.spec import PRESETS
 
 app = typer.Typer(
     name="vizcore",
@@ -80,7 +81,8 @@ def layers(
     )
     for entry in entries:
         view.add_row(*(console.cell(entry[key]) for key in keys))
-    return Result({"layers": entries}, view)
+    nothing = f"No layer of {model} has {console.cell(search)!r} in its path or kind."
+    return Result({"layers": entries}, view if entries else nothing)
 
 
 @app.command()
@@ -95,7 +97,8 @@ def render(
     preset: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="The preset to start from; --image generator alone is a noiseless joint PPGN-h."
+            metavar="NAME",
+            help=f"The preset to start from: {', '.join(PRESETS)}. --image generator alone is a noiseless joint PPGN-h.",
         ),
     ] = "Crisp",
     objective: Annotated[

@@ -47,7 +47,10 @@ def runs_list(
     for run, reason in listing.damaged.items():
         view.add_row(run, console.cell(reason), "", "", "", "", "damaged", "", "")
     damaged = [{"id": run, "reason": reason} for run, reason in listing.damaged.items()]
-    return Result({"runs": entries, "damaged": damaged}, view)
+    nothing = (
+        "No run has all of these words." if search else "No run is kept yet: the page and vizcore render keep theirs."
+    )
+    return Result({"runs": entries, "damaged": damaged}, view if entries or damaged else nothing)
 
 
 @runs.command("show")

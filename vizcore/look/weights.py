@@ -36,7 +36,10 @@ def kernels(network: Network, layer: str) -> Values:
     Raises:
         LayerError: the layer is neither.
     """
-    part = dict(network.module.named_modules()).get(layer)
+    parts = dict(network.module.named_modules())
+    if layer not in parts:
+        raise LayerError(f"There is no layer {layer[:60]!r}.", "Choose a convolution or a linear layer.")
+    part = parts[layer]
     if not isinstance(part, (nn.Conv2d, nn.Linear)):
         raise LayerError(
             f"The layer {layer[:60] or 'of the output'} has no kernels.", "Choose a convolution or a linear layer."
