@@ -44,6 +44,7 @@ class GeneratorsPage(NetworkPage):
     """Begins walks and tells how they go; pictures go by HTTP, asked for by the script."""
 
     name, title = "generators", "Generators"
+    about = "A deep generator paints what a class or unit looks for, while its code walks."
     intents: ClassVar = {
         **NetworkPage.intents,
         "begin": lambda page, fields: page.begin(fields),

@@ -98,7 +98,8 @@ def render(
         str,
         typer.Option(
             metavar="NAME",
-            help=f"The preset to start from: {', '.join(PRESETS)}. --image generator alone is a noiseless joint PPGN-h.",
+            help=f"The preset to start from: {', '.join(PRESETS)}. "
+            "--image generator alone is a noiseless joint PPGN-h.",
         ),
     ] = "Crisp",
     objective: Annotated[
