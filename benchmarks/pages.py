@@ -40,16 +40,17 @@ def rebuild(page: Path, head: str, parts: Mapping[str, Make], names: Sequence[st
         print(f"There is no part {unknown[0]}. Use: {', '.join(parts)}.", file=sys.stderr)
         return 2
     FOLDER.mkdir(exist_ok=True)
-    there = sections(page.read_text(encoding="utf-8")) if page.exists() else {}
     for key, make in parts.items():
         if not names or any(_fits(key, name) for name in names):
             made = make()
             if made is None:
                 print(f"{key}: left out", flush=True)
                 continue
+            there = _there(page)  # as it is now: other parts may have been made meanwhile
             there[key] = f"## {made.title}\n\n{made.text}\n\n{_shown(key, made, quality)}"
             _write(page, head, [(name, there[name]) for name in parts if name in there])  # what is made is not lost
             print(key, flush=True)
+    there = _there(page)
     _write(page, head, [(key, there[key]) for key in parts if key in there])
     return 0
 
@@ -69,6 +70,10 @@ def enlarged(tiles: Sequence[Picture], side: int) -> Picture:
         large = Image.fromarray(colour.repeat(factor, 0).repeat(factor, 1))
         rows.append(np.asarray(large.resize((side, side), Image.Resampling.BICUBIC)))
     return np.stack(rows)
+
+
+def _there(page: Path) -> dict[str, str]:
+    return sections(page.read_text(encoding="utf-8")) if page.exists() else {}
 
 
 def _fits(key: str, name: str) -> bool:
