@@ -5,6 +5,7 @@ import * as frame from "./frame.js"
 import * as notices from "./notices.js"
 import * as view from "./chains.js"
 import { choose, complain, offer, post } from "./look.js"
+import { on } from "./state.js"
 import { byId, element, setIcon, write } from "./text.js"
 
 const SOON = 400 // ms after the last change until codes walk anew
@@ -70,6 +71,7 @@ export function start(send) {
   })
   id("fork").addEventListener("click", actions.fork)
   for (const button of document.querySelectorAll("#page-generators [data-save]")) button.addEventListener("click", () => save(button.dataset.save))
+  on("theme", () => run && draw())
   new ResizeObserver(() => run && lay()).observe(id("wall"))
   new ResizeObserver(() => run && draw()).observe(id("curve"))
 }
@@ -293,6 +295,7 @@ async function half(which) {
     const canvas = element("canvas", { width: size, height: size })
     const pen = canvas.getContext("2d")
     const middle = Math.round(size / 2)
+    pen.fillRect(0, 0, size, size) // black: what is clear would be read as white
     pen.fillStyle = "#fff"
     pen.fillRect(0, 0, which === "left" ? middle : size, which === "top" ? middle : size)
     pen.fillStyle = "#000"

@@ -94,6 +94,13 @@ def test_codes_walk_are_turned_left_and_taken_up_again(visit: Open) -> None:
     assert sheet.value.suggested_filename.endswith(".png")
 
     # a picture of which a part is known
+    page.evaluate(
+        """() => { window.sent = []; const send = window.fetch
+          window.fetch = (to, how) => {
+            if (String(to).includes("look/keep")) window.sent.push(how.body)
+            return send(to, how)
+          } }"""
+    )
     page.get_by_test_id("generators-file").set_input_files(
         {"name": "mine.png", "mimeType": "image/png", "buffer": png(3)}
     )
@@ -102,6 +109,13 @@ def test_codes_walk_are_turned_left_and_taken_up_again(visit: Open) -> None:
         "generators"
     ]
     assert told["spec"]["eps4"] == 1
+    mask = page.evaluate(
+        """async () => { const picture = await createImageBitmap(window.sent[window.sent.length - 1])
+          const pen = new OffscreenCanvas(picture.width, picture.height).getContext("2d")
+          pen.drawImage(picture, 0, 0)
+          return [picture.height, [...pen.getImageData(0, 0, 1, picture.height).data]] }"""
+    )
+    assert mask == [28, [255] * 14 * 4 + [0, 0, 0, 255] * 14]
 
     # what cannot be is said, and the run stays
     page.get_by_test_id("generators-targets").fill("12")
