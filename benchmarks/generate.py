@@ -137,7 +137,9 @@ def rivals(found: Measured) -> Iterator[tuple[str, np.ndarray, float]]:
         small = reference.reference(whole)[reference.STEPS]
         pictures = np.stack([fit(picture, whole.size) for picture in small])  # it ascends 128 px and enlarges, too
         yield "torch-lucent", pictures, 0.0
-        found.notes.append("torch-lucent's pictures are kept; how long it takes is among the tables of speed.")
+        found.notes.append(
+            "torch-lucent makes 512 steps; its pictures are kept, how long it takes is among the tables of speed."
+        )
     except PeerError as error:
         found.notes.append(f"torch-lucent: {error}.")
     for tool, steps in RIVALS.items():
@@ -148,6 +150,7 @@ def rivals(found: Measured) -> Iterator[tuple[str, np.ndarray, float]]:
         except (PeerError, OSError) as error:
             found.notes.append(f"{tool}: {error}.")
             continue
+        found.notes.append(f"{tool} makes {steps} steps.")
         yield tool, pictures, seconds
 
 
@@ -169,9 +172,10 @@ def write(key: str, found: Measured) -> None:
         met = {True: "yes", False: "**no**", None: ""}[one.ok]
         lines.append(f"| {one.name} | {one.value:.3g} {one.unit} | {goal} | {met} |")
     subject = f"filters {units[0]} to {units[-1]} of `{what.units}`" if judge is None else f"{len(units)} classes"
+    fewer = f"; vizcore's methods make {ALL[key]} steps" if key in ALL else ""
     lines += [
         f"\nMeans over {subject} and {SEEDS[key]} seed{'s' * (SEEDS[key] > 1)} ± deviation over them, against "
-        f"{REAL[key]:,} real pictures{f'; all methods make {ALL[key]} steps' if key in ALL else ''}.\n",
+        f"{REAL[key]:,} real pictures{fewer}.\n",
         "| method | " + " | ".join(name.replace("_", " ") for name in COLUMNS) + " |",
         "|" + "---|" * (len(COLUMNS) + 1),
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vizcore.cli import main
 
-COMMAND = ["train-generator", "cifar10", "--title", "CIFAR-10", "--steps", "1200", "--denoisers", "300", "--half"]
+COMMAND = ["train-generator", "cifar10", "--title", "CIFAR-10", "--steps", "900", "--denoisers", "150", "--half"]
 
 if __name__ == "__main__":
     path, *more = sys.argv[1:]
