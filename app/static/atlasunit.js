@@ -61,9 +61,9 @@ function patches(real, back) {
   return section("Real patches", note, element("div", { class: "atlas-nine" }, ...pairs))
 }
 
-function link(layer, channel, note, to) {
+function link(layer, channel, note, to, label = `${layer} · ${channel}`) {
   const unit = to.find(layer, channel)
-  const text = [element("b", {}, `${layer} · ${channel}`), element("small", {}, note)]
+  const text = [element("b", {}, label), element("small", {}, note)]
   if (unit) {
     return element("button", { type: "button", class: "atlas-link", "data-layer": layer, "data-channel": String(channel), title: `Open ${layer} · ${channel}`, onclick: () => to.open(layer, channel) },
       unit.tile ? element("img", { src: to.thumb(unit), alt: "" }) : element("i"), ...text)
@@ -83,7 +83,7 @@ function weights(kernel, to) {
 }
 
 function similar(of, document, to) {
-  const links = document.neighbours.map(([channel, value]) => link(of.layer, channel, `r ${value.toFixed(2)}`, to))
+  const links = document.neighbours.map(([channel, value]) => link(of.layer, channel, `r ${value.toFixed(2)}`, to, String(channel)))
   const none = links.length ? [] : [element("p", { class: "empty" }, "No other filter of the layer goes with it.")]
   return section("Similar filters", `by correlation over ${document.pictures.toLocaleString()} pictures`, element("div", { class: "atlas-similar", "data-testid": "atlas-similar" }, ...links), ...none)
 }

@@ -185,7 +185,7 @@
     if (real || of("deconv")) parts.push(patches(real?.patches ?? [], of("deconv")?.patches ?? []))
     for (const kernel of of("weights")?.kernels ?? []) parts.push(weights(kernel))
     const similar = of("similar")
-    if (similar) parts.push(section("Similar filters", `by correlation over ${similar.pictures} pictures`, element("div", { className: "similar" }, ...similar.neighbours.map(([channel, value]) => link(path, channel, `r ${value.toFixed(2)}`)))))
+    if (similar) parts.push(section("Similar filters", `by correlation over ${similar.pictures} pictures`, element("div", { className: "similar" }, ...similar.neighbours.map(([channel, value]) => link(path, channel, `r ${value.toFixed(2)}`, String(channel))))))
     for (const [name, one] of Object.entries(beside)) if (one.why) parts.push(element("p", { textContent: `${name}: ${one.why}` }))
     pane.replaceChildren(...parts)
   }
@@ -204,9 +204,9 @@
   }
 
   /** Another filter: a link if it is in the atlas. */
-  function link(path, channel, note) {
+  function link(path, channel, note, label = `${path} · ${channel}`) {
     const number = about.layers.findIndex((one) => one.layer === path)
-    const text = [element("b", { textContent: `${path} · ${channel}` }), element("small", { textContent: note })]
+    const text = [element("b", { textContent: label }), element("small", { textContent: note })]
     if (number < 0) return element("span", { className: "link" }, ...text)
     const made = element("a", { className: "link", href: `#${encodeURIComponent(path)}/${channel}` }, element("i"), ...text)
     void load(`layer-${number}`, `data/layer-${number}.js`).then((units) => {
