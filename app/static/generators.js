@@ -203,7 +203,7 @@ function offerGenerators(anew = false) {
   mine.sort((a, b) => Number(b.network === network.model) - Number(a.network === network.model))
   const group = (label, list) => (list.length ? [element("optgroup", { label }, ...list.map((one) => element("option", { value: one.name }, one.name)))] : [])
   id("generator").replaceChildren(...(mine.length ? [] : [element("option", { value: "" }, "none fits")]), ...group(`for ${network.title}`, mine), ...group("for other pictures", others))
-  id("generator").value = [before, run?.spec.generator, mine[0]?.name, ""].find((name) => name !== undefined && [...id("generator").options].some((option) => option.value === name)) ?? ""
+  id("generator").value = [before || undefined, run?.spec.model === network.model ? run.spec.generator || undefined : undefined, mine[0]?.name, ""].find((name) => name !== undefined && [...id("generator").options].some((option) => option.value === name)) ?? ""
   describe()
 }
 
