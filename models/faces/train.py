@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from vizcore.cli import main
+from vizcore.cli import rounds
 
 HERE = Path(os.path.relpath(Path(__file__).parent))
 BOTH = [
@@ -27,4 +27,4 @@ SECOND = [
 ]  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(main([*FIRST, *sys.argv[1:]]) or main([*SECOND, *sys.argv[1:]]))
+    sys.exit(rounds.train([FIRST, SECOND], sys.argv[1:]))

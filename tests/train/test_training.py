@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from app.target import check_model
 from tests.conftest import Run
 from tests.train import samples
+from vizcore.cli import rounds
 from vizcore.engine.networks import Networks
 from vizcore.errors import EngineError, ModelError, SpecError, TrainingError
 from vizcore.train import augment, changes
@@ -393,6 +395,29 @@ def test_a_loss_that_explodes_leaves_earlier_epochs_intact(
     assert "epoch 2 gave is kept" in error["message"] or "epoch 1 gave is kept" in error["message"]
     assert load(str(tmp_path / "n" / "weights.safetensors")).card.classes == ("a", "b")
     assert isinstance(load(str(tmp_path / "n" / "last" / "weights.safetensors")).module, nn.Module)
+
+
+def test_rounds_are_made_once_each(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, last = tmp_path / "first", tmp_path / "last"
+    both = ["train", str(folder), "--epochs", "1", "--batch-size", "8", "--precision", "fp32", "--threads", "1"]
+    two = [
+        [*both, "--filters", "4,8", "--out", str(first)],
+        [*both, "--start", str(first / "weights.safetensors"), "--out", str(last)],
+    ]
+    assert rounds.train(two, []) == 0
+    assert load(str(last / "weights.safetensors")).card.arch_options["filters"] == [4, 8]
+    made = (first / "weights.safetensors").stat().st_mtime_ns
+    shutil.rmtree(last)
+    assert rounds.train(two, []) == 0
+    assert (first / "weights.safetensors").stat().st_mtime_ns == made
+    assert rounds.train(two, ["--fresh"]) == 0
+    assert (first / "weights.safetensors").stat().st_mtime_ns != made
+    (last / "training.json").unlink()  # as in a checkout
+    made = (first / "weights.safetensors").stat().st_mtime_ns
+    capsys.readouterr()
+    assert rounds.train(two, ["--json"]) == 2
+    assert "--fresh" in json.loads(capsys.readouterr().out)["error"]["hint"]
+    assert (first / "weights.safetensors").stat().st_mtime_ns == made
 
 
 def test_more_of_the_same_classes_begins_where_it_ended(run: Run, folder: Path, tmp_path: Path) -> None:
