@@ -31,6 +31,7 @@ def attack_l2(
 
     Args:
         logits: maps images ``[N, C, H, W]`` in [0, 1] to ``[N, K]``.
+        labels: classes ``[N]``, or their shares ``[N, K]``.
         epsilon: radius of the ball, in the units of the images (a pixel's range is 1).
         steps: gradient steps; ``rate`` is the length of each as a fraction of ``epsilon``.
         generator: draws the random start inside the ball; without one the start is the clean image.
