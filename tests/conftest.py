@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ import pytest
 from vizcore.cli import main
 
 Run = Callable[..., dict[str, Any]]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C mean what it means: a shell's background jobs ignore it, and so would the processes of the tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

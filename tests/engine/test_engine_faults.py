@@ -142,11 +142,14 @@ def test_the_child_ends_with_its_parent_and_leaves_a_clean_file(tmp_path: Path, 
     script.write_text(PARENT.format(helpers=str(Path(__file__).parent), home=str(tmp_path / "home")), encoding="utf-8")
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        run, pid = parent.stdout.readline().split()
-        library = Library(tmp_path / "home")
-        until(lambda: library.info(run).steps > 20)
-        parent.send_signal(how)
-        parent.wait(TIMEOUT)
+        try:
+            run, pid = parent.stdout.readline().split()
+            library = Library(tmp_path / "home")
+            until(lambda: library.info(run).steps > 20)
+            parent.send_signal(how)
+            parent.wait(TIMEOUT)
+        finally:
+            parent.kill()
     until(lambda: gone(int(pid)), "for the child to end")
     assert library.info(run).state == "interrupted"
     with library.open(run) as reader:

@@ -24,7 +24,7 @@ LIMIT = 0.05  # a rate above which the arithmetic below gives NaN
 class Course:
     """Stands in for an ascent: a picture that is NaN one step after a rate above the limit."""
 
-    precision = "fp32"
+    precision, note = "fp32", ""
     fails: dict[int, Exception] = {}
 
     def __init__(self, spec: RunSpec, network: Any, knobs: Knobs | None = None, *, state: Any = None, **_: Any) -> None:
