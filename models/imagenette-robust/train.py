@@ -245,8 +245,9 @@ def measure_again(folder: Path, archive: Path) -> None:
     """Put the accuracies of the weights in a folder into its card."""
     network = SmallResNet(len(CLASSES)).to(memory_format=torch.channels_last).eval()
     network.load_state_dict(load_file(folder / "weights.safetensors"))
+    accuracy, robust = evaluate(network, archive)
     card = json.loads((folder / "card.json").read_text())
-    card["accuracy"], card["robust_accuracy"] = (round(value, 4) for value in evaluate(network, archive))
+    card["accuracy"], card["robust_accuracy"] = round(accuracy, 4), round(robust, 4)
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     print(f"clean {card['accuracy']}  under attack {card['robust_accuracy']}")
 
