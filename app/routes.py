@@ -151,7 +151,7 @@ class Shelf(Guarded):
 
 
 class Thumbnail(Guarded):
-    """The newest pictures of a run, small."""
+    """The newest pictures of a run, small; empty if it has none, or is gone since the list was made."""
 
     @authenticated
     async def get(self, run: str) -> None:
@@ -162,7 +162,9 @@ class Thumbnail(Guarded):
         except VizcoreError:
             data = None
         if data is None:
-            raise HTTPError(404, reason="No pictures")
+            self.set_header("Cache-Control", "no-store")
+            self.set_status(204)
+            return
         self.set_header("Content-Type", "image/webp")
         self.set_header("Cache-Control", FOREVER if stamp else "no-cache")
         self.finish(data)
