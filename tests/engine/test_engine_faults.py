@@ -40,9 +40,28 @@ def kill(engine: Engine) -> int:
     return pid
 
 
+def kill_in_a_step(engine: Engine, run: str) -> None:
+    """Kill the child while it computes a step of ``run``, and not between two of them."""
+    pid = engine.pid
+    assert pid is not None
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: stat(pid) == "T", "for the child to stand still")
+        if bytes(engine._busy.value).decode() == run:
+            break
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.001)
+    kill(engine)
+
+
+def stat(pid: int) -> str:
+    """One letter for what a process does: T stands still, Z is dead."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+
+
 def gone(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+        return stat(pid) == "Z"
     except OSError:
         return True
 
@@ -102,7 +121,7 @@ def test_a_run_in_whose_steps_the_child_died_twice_is_left_alone(library: Librar
         for _ in range(2):
             step = engine.states[run].step
             until(lambda step=step: engine.states[run].step > step + 5)  # its steps are all that is computed
-            kill(engine)
+            kill_in_a_step(engine, run)
         state = in_state(engine, run, "failed", "loading", "running")
         assert state.state == "failed"
         assert state.error is not None
