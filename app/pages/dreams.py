@@ -9,7 +9,8 @@ from bokeh.core.properties import String
 
 from app import notices, publish
 from app.intents import Fields, number, words
-from app.pages.networked import NetworkPage, NetworkState
+from app.pages.networked import NetworkState
+from app.pages.running import RunningPage
 from vizcore.dreamspec import DEFAULTS, STEPS, dream, octave_of
 from vizcore.errors import SpecError, VizcoreError
 from vizcore.params import Param, Value
@@ -31,63 +32,32 @@ class DreamsState(NetworkState):
     run = String(default="")
 
 
-class DreamsPage(NetworkPage):
+class DreamsPage(RunningPage):
     """Begins dreams and tells how they go; pictures go by HTTP, asked for by the script."""
 
     name, title = "dreams", "Dreams"
     about = "A picture is pushed, live, towards what a layer already sees in it (DeepDream)."
+    knobs: ClassVar = (*HOT, "steps")
     intents: ClassVar = {
-        **NetworkPage.intents,
+        **RunningPage.intents,
         "begin": lambda page, fields: page.begin(fields),
-        "knob": lambda page, fields: page.turn(words(fields, "name"), fields.get("value")),
-        "pause": lambda page, fields: page.pause(),
-        "resume": lambda page, fields: page.resume(),
     }
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         fields = {"knobs": [_field(PARAMS[name]) for name in KNOBS], "steps": STEPS, "objectives": list(OBJECTIVES)}
         self.state = DreamsState(name=self.name, fields=publish.text(fields))
-        self.run = ""
-        self._viewer = f"dreams-{id(self)}"
-        self._wishes = 0  # dreams that were asked for: only the last is shown
-        self._seen = False
 
     # -- life ----------------------------------------------------------------------------------------------
 
     def show(self, on: bool) -> None:
-        """A dream that is not seen rests."""
+        """The first time, show the dream of the address."""
         query = self.session.query
         if on and not self._wanted and query.get("page") == self.name and is_id(query.get("run", "")):
             self.open(query["run"])
         super().show(on)
-        self._seen = on
-        if self.run:
-            self._watch(self.run, on)
 
-    def close(self) -> None:
-        if self.run and self._seen:
-            self._seen = False
-            self._watch(self.run, False)
-
-    def tick(self) -> None:
-        super().tick()
-        if not self.run:
-            return
-        try:
-            told = self._told_of(self.run)
-        except VizcoreError as error:
-            self.session.tell(notices.from_error(error))
-            self.run, told = "", {}
-        publish.put(self.state, "run", told)
-
-    def _watch(self, run: str, on: bool) -> None:
-        engine = self.hub.engine
-        self.pending.add(
-            engine.watch(run, self._viewer) if on else engine.unwatch(run, self._viewer), None, lambda _: None
-        )
-
-    def _told_of(self, run: str) -> dict[str, Any]:
+    def told_of(self, run: str) -> dict[str, Any]:
         reader, live = self.hub.reader(run), self.hub.engine.states.get(run)
         spec, latest = reader.spec, reader.latest()
         steps = int(live.steps) if live is not None else spec.steps
@@ -106,16 +76,9 @@ class DreamsPage(NetworkPage):
         if not self._told:
             return  # the network is not known yet: the script asks again when it is
         try:
-            spec = self._spec(fields)
+            self._start(self._spec(fields))
         except VizcoreError as error:
             self.session.tell(notices.from_error(error))
-            return
-        self._wishes += 1
-        wish = self._wishes
-        begun = self.hub.engine.begin(spec)
-        self.pending.add(
-            begun, lambda run: self._begun(run, wish), lambda error: self.session.tell(notices.from_error(error))
-        )
 
     def _spec(self, fields: Fields) -> RunSpec:
         model, objective = str(self._told["model"]), words(fields, "objective") or "layer"
@@ -132,34 +95,6 @@ class DreamsPage(NetworkPage):
             **values, source=words(fields, "source"), picture=words(fields, "picture"),
         )  # fmt: skip
 
-    def _begun(self, run: str, wish: int) -> None:
-        before = self.run if wish == self._wishes else run
-        if before:
-            self._watch(before, False)
-            self.pending.add(self.hub.engine.pause(before), None, lambda _: None)
-        if wish == self._wishes:
-            self.run = run
-            self._watch(run, self._seen)
-
-    def turn(self, name: str, value: object) -> None:
-        """Turn a hot knob of the dream that is shown."""
-        if self.run and name in (*HOT, "steps") and self.hub.engine.states.get(self.run) is not None:
-            self.pending.add(self.hub.engine.knob(self.run, name, PARAMS[name].clamp(value)))
-
-    def pause(self) -> None:
-        if self.run:
-            self.pending.add(self.hub.engine.pause(self.run))
-
-    def resume(self) -> None:
-        """Go on, also with a dream of the library."""
-        if not self.run:
-            return
-        engine, run = self.hub.engine, self.run
-        known = engine.states.get(run) is not None
-        self.pending.add(
-            engine.resume(run) if known else engine.resume_run(run), lambda _: self._watch(run, self._seen)
-        )
-
     def open(self, run: str) -> None:
         """Show a dream of the library, as far as it went."""
         try:
@@ -172,7 +107,7 @@ class DreamsPage(NetworkPage):
         if self.run and self.run != run:
             self._watch(self.run, False)
         self.run = run
-        publish.put(self.state, "run", self._told_of(run))
+        publish.put(self.state, "run", self.told_of(run))
 
 
 def _field(meta: Param) -> dict[str, Any]:

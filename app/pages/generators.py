@@ -10,7 +10,8 @@ from bokeh.core.properties import String
 
 from app import chains, notices, publish
 from app.intents import Fields, number, words
-from app.pages.networked import NetworkPage, NetworkState
+from app.pages.networked import NetworkState
+from app.pages.running import RunningPage
 from app.permalink import Place, decode, encode
 from vizcore.errors import ModelError, SpecError, VizcoreError
 from vizcore.generate import shelf
@@ -40,17 +41,15 @@ class GeneratorsState(NetworkState):
     curves = String(default="")
 
 
-class GeneratorsPage(NetworkPage):
+class GeneratorsPage(RunningPage):
     """Begins walks and tells how they go; pictures go by HTTP, asked for by the script."""
 
     name, title = "generators", "Generators"
     about = "A deep generator paints what a class or unit looks for, while its code walks."
+    knobs: ClassVar = HOT
     intents: ClassVar = {
-        **NetworkPage.intents,
+        **RunningPage.intents,
         "begin": lambda page, fields: page.begin(fields),
-        "knob": lambda page, fields: page.turn(words(fields, "name"), fields.get("value")),
-        "pause": lambda page, fields: page.pause(),
-        "resume": lambda page, fields: page.resume(),
         "once": lambda page, fields: page.step(),
         "further": lambda page, fields: page.further(),
         "fork": lambda page, fields: page.fork(number(fields, "step"), reseed=fields.get("reseed") is True),
@@ -59,11 +58,7 @@ class GeneratorsPage(NetworkPage):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.state = GeneratorsState(name=self.name, fields=publish.text(chains.form(KNOBS, COLD)))
-        self.run = ""
         self._shelf: list[shelf.Entry] = []
-        self._viewer = f"generators-{id(self)}"
-        self._wishes = 0  # runs that were asked for: only the last is shown
-        self._seen = False
         self._drawn: tuple[str, int, str] | None = None
         self._told_at = 0.0
         self._opened: dict[str, Any] | None = None  # where a run is to be shown that was opened
@@ -78,15 +73,12 @@ class GeneratorsPage(NetworkPage):
         return own if own in made_for or not made_for else "digits" if "digits" in made_for else made_for[0]
 
     def show(self, on: bool) -> None:
-        """A run that is not seen rests."""
+        """Look which generators there are; the first time, show what the address asks for."""
         if on:
             self._look()
             if not self._wanted:
                 self._arrive()
         super().show(on)
-        self._seen = on
-        if self.run:
-            self._watch(self.run, on)
 
     def _look(self) -> None:
         """Which generators are there, bundled, and own ones beside the runs."""
@@ -117,30 +109,13 @@ class GeneratorsPage(NetworkPage):
             except VizcoreError as error:
                 self.session.tell(notices.from_error(error))
 
-    def close(self) -> None:
-        if self.run and self._seen:
-            self._seen = False
-            self._watch(self.run, False)
-
     def tick(self) -> None:
+        before = self.run
         super().tick()
-        if not self.run:
-            return
-        try:
-            told = self._told_of(self.run)
-        except VizcoreError as error:
-            self.session.tell(notices.from_error(error))
-            self.run, told = "", {}
+        if before and not self.run:
             publish.put(self.state, "curves", "")
-        publish.put(self.state, "run", told)
 
-    def _watch(self, run: str, on: bool) -> None:
-        engine = self.hub.engine
-        self.pending.add(
-            engine.watch(run, self._viewer) if on else engine.unwatch(run, self._viewer), None, lambda _: None
-        )
-
-    def _told_of(self, run: str) -> dict[str, Any]:
+    def told_of(self, run: str) -> dict[str, Any]:
         reader, live = self.hub.reader(run), self.hub.engine.states.get(run)
         told = chains.told(run, reader, live) | {"address": encode(reader.spec, run), "open": self._opened}
         now, key = self.session.clock(), (run, reader.version, told["state"])
@@ -159,14 +134,6 @@ class GeneratorsPage(NetworkPage):
             self._start(self._spec(fields))
         except VizcoreError as error:
             self.session.tell(notices.from_error(error))
-
-    def _start(self, spec: RunSpec) -> None:
-        self._wishes += 1
-        wish = self._wishes
-        self.pending.add(self.hub.engine.begin(spec), lambda run: self._begun(run, wish), self._complain)
-
-    def _complain(self, error: BaseException) -> None:
-        self.session.tell(notices.from_error(error))
 
     def _spec(self, fields: Fields) -> RunSpec:
         model, variant, name = str(self._told["model"]), words(fields, "variant"), words(fields, "generator")
@@ -207,38 +174,10 @@ class GeneratorsPage(NetworkPage):
                 f"{where} has no {what} {highest}.", f"Use 0 to {count - 1}." if count else "Choose another layer."
             )
 
-    def _begun(self, run: str, wish: int) -> None:
-        before = self.run if wish == self._wishes else run
-        if before:
-            self._watch(before, False)
-            self.pending.add(self.hub.engine.pause(before), None, lambda _: None)
-        if wish == self._wishes:
-            self.run = run
-            self._watch(run, self._seen)
-
-    def turn(self, name: str, value: object) -> None:
-        """Turn a hot knob of the run that is shown."""
-        if self.run and name in HOT and self.hub.engine.states.get(self.run) is not None:
-            self.pending.add(self.hub.engine.knob(self.run, name, PARAMS[name].clamp(value)))
-
-    def pause(self) -> None:
-        if self.run:
-            self.pending.add(self.hub.engine.pause(self.run))
-
     def step(self) -> None:
         """One step of a run that is paused."""
         if self.run:
             self.pending.add(self.hub.engine.step(self.run))
-
-    def resume(self) -> None:
-        """Go on, also with a run of the library."""
-        if not self.run:
-            return
-        engine, run = self.hub.engine, self.run
-        known = engine.states.get(run) is not None
-        self.pending.add(
-            engine.resume(run) if known else engine.resume_run(run), lambda _: self._watch(run, self._seen)
-        )
 
     def further(self) -> None:
         """More steps of a run that is done, also of one of the library."""
@@ -275,7 +214,7 @@ class GeneratorsPage(NetworkPage):
             reader = self.hub.reader(place.run)
             if reader.spec.parameterization != "generator" or reader.spec.octaves:
                 raise SpecError("This run is not of a generator's codes.", "Open it on the page Ascent.")
-            told = self._told_of(place.run)
+            told = self.told_of(place.run)
         except VizcoreError as error:
             self.session.tell(notices.from_error(error))
             return
