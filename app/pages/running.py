@@ -71,11 +71,7 @@ class RunningPage(NetworkPage):
     def _start(self, spec: RunSpec) -> None:
         self._wishes += 1
         wish = self._wishes
-        self.pending.add(
-            self.hub.engine.begin(spec),
-            lambda run: self._begun(run, wish),
-            lambda error: self.session.tell(notices.from_error(error)),
-        )
+        self.pending.add(self.hub.engine.begin(spec), lambda run: self._begun(run, wish))
 
     def _begun(self, run: str, wish: int) -> None:
         """Show the run, if no other was wished for since; the one that is not shown is kept, and pauses."""

@@ -21,7 +21,7 @@ from rich.console import Group, RenderableType
 import vizcore
 from vizcore.cli import bars, console
 from vizcore.cli.render import interruptible, memory_errors, open_network, writable
-from vizcore.errors import PictureError, SpecError
+from vizcore.errors import SpecError
 from vizcore.generate import spec as specs
 from vizcore.spec import parse_channels
 
@@ -176,34 +176,15 @@ def _picture(order: Order, generator: Generator, count: int) -> tuple[Tensor | N
     """The codes of ``--picture``, and what ``--mask`` says is known of it."""
     import torch
 
-    from vizcore.generate.condition import Known
+    from vizcore.generate.walking import coded
     from vizcore.look import pictures
 
     if order.picture is None:
         if order.mask is not None:
             raise SpecError("A mask needs a picture.", "Add --picture FILE.")
         return None, None
-    height, width = generator.image_size
-    fitted = pictures.fit(pictures.read(order.picture), height, generator.channels)
-    image = torch.from_numpy(np.array(fitted)).permute(2, 0, 1).float() / 255
-    known = None
-    if order.mask is not None:
-        mask = pictures.read(order.mask)
-        if mask.shape[:2] != (height, width):
-            raise PictureError(
-                f"The mask is {mask.shape[1]} × {mask.shape[0]} px, the generator paints {width} × {height} px.",
-                "Use a mask of that size: white is kept, black is painted.",
-            )
-        known = Known(image, torch.from_numpy((mask.mean(2) > 127).astype(np.float32)))
-        known.fits(generator)
-        image = image * known.mask + 0.5 * (1 - known.mask)
-    with torch.no_grad():
-        code = generator.encode(image[None])
-    if code is None:
-        if known is not None:
-            return None, known
-        raise SpecError(f"{generator.name} has no encoder, so a picture has no code.", "Leave out --picture.")
-    return generator.project(code).expand(count, *code.shape[1:]).clone(), known
+    mask = pictures.read(order.mask) if order.mask is not None else None
+    return coded(pictures.read(order.picture), mask, generator, count, torch.device("cpu"))
 
 
 def _walk(sampler: Sampler, rows: Sequence[tuple[int, int]], above: float,

@@ -31,7 +31,7 @@ from vizcore.generate.condition import Eyes, Known, Verdict, judged
 from vizcore.generate.generator import Generator, pixels_of
 from vizcore.generate.sampler import Sample, Sampler
 from vizcore.generate.spec import Walk, of_run
-from vizcore.look.pictures import fit
+from vizcore.look.pictures import Picture, fit
 from vizcore.optimizers import PlainAscent
 from vizcore.spec import RunSpec
 from vizcore.window import Window
@@ -164,11 +164,22 @@ def painted(spec: RunSpec, generator: Generator, device: torch.device) -> tuple[
         if spec.mask:
             raise SpecError("A mask needs a picture.", "Give the picture of which a part is known.")
         return None, None
+    mask = assets.picture(spec.mask) if spec.mask else None
+    return coded(assets.picture(spec.source), mask, generator, len(spec.channels), device)
+
+
+def coded(
+    picture: Picture, mask: Picture | None, generator: Generator, count: int, device: torch.device
+) -> tuple[Tensor | None, Known | None]:
+    """The code of a picture for ``count`` rows, and what is known of it: all where the mask is light.
+
+    Raises:
+        SpecError: a mask of another size; a generator that gives pictures no codes, unless a part is known.
+    """
     height, _ = generator.image_size
-    image = picture_tensor(fit(assets.picture(spec.source), height, generator.channels), generator.channels, device)[0]
+    image = picture_tensor(fit(picture, height, generator.channels), generator.channels, device)[0]
     known = None
-    if spec.mask:
-        mask = assets.picture(spec.mask)
+    if mask is not None:
         known = Known(image, torch.from_numpy((mask.mean(2) > 127).astype(np.float32)).to(device))
         known.fits(generator)
         image = image * known.mask + 0.5 * (1 - known.mask)
@@ -178,7 +189,7 @@ def painted(spec: RunSpec, generator: Generator, device: torch.device) -> tuple[
         if known is not None:
             return None, known
         raise SpecError(f"{generator.name} has no encoder, so a picture has no code.", "Leave the picture out.")
-    return generator.project(code).expand(len(spec.channels), *code.shape[1:]).clone(), known
+    return generator.project(code).expand(count, *code.shape[1:]).clone(), known
 
 
 def _norms(gradient: Tensor) -> np.ndarray:
