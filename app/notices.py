@@ -18,6 +18,7 @@ _ids = itertools.count(1)
 _TITLES = {
     "SpecError": "This run cannot be",
     "ModelError": "This network cannot be had",
+    "GeneratorError": "This generator does not serve",
     "DownloadError": "The weights did not arrive",
     "LayerError": "There is no such target",
     "HistoryError": "This run cannot be read",

@@ -20,6 +20,7 @@ from app.picturing import Patches
 from app.training import IDS
 from app.trainings import Trained
 from app.transfers import Fetched, Upload
+from vizcore import assets
 from vizcore.errors import VizcoreError
 from vizcore.export import contact_sheet, png_bytes, recipe_of
 from vizcore.history import RunReader, decode, kept_ranges, pack
@@ -140,6 +141,21 @@ def _scores(reader: RunReader) -> str:
     return f'{{"steps":{publish.text(steps.tolist())},"scores":{scores},"norms":{norms}}}'
 
 
+class Given(Guarded):
+    """A picture that a run was given: what it starts from, its mask, or what it aims at; empty if it is not here."""
+
+    @authenticated
+    def get(self, run: str, which: str) -> None:
+        self.set_header("Cache-Control", "no-store")
+        try:
+            data = assets.find(getattr(self.reader(run).spec, which), ".png", "picture").read_bytes()
+        except (VizcoreError, OSError):
+            self.set_status(204)
+            return
+        self.set_header("Content-Type", "image/png")
+        self.finish(data)
+
+
 class Shelf(Guarded):
     """The list of runs, as the Library page shows it; ``v`` names its version."""
 
@@ -207,6 +223,7 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (rf"/patches/({'|'.join(PATCHES)})", Patches),
     (rf"/training/({IDS})/(filters|mistakes)/([0-9]{{1,9}})\.png", Trained),
     (rf"/runs/{_RUN}", Run),
+    (rf"/runs/{_RUN}/(source|mask|picture)\.png", Given),
     (r"/library", Shelf),
     (PATTERN, Atlas),
     (rf"/thumbnails/{_RUN}", Thumbnail),
@@ -216,15 +233,23 @@ SERVED = [(r"/?", Home), *PATTERNS]
 """The addresses of ``vizcore serve``: there the bare one is the page's, too."""
 
 
+def _with_query(handler: RequestHandler, url: str, *args: Any, **options: Any) -> None:
+    query = "" if "?" in url else handler.request.query  # a way to the login says itself where it leads back
+    RequestHandler.redirect(handler, f"{url}?{query}" if query else url, *args, **options)
+
+
 def install() -> bool:
     """Give a plain ``bokeh serve app`` these addresses too; False where Bokeh keeps its list elsewhere.
 
-    Without them the page still streams; only dragging through the history has no pictures to fetch.
+    Without them the page still streams; only dragging through the history has no pictures to fetch.  What the bare
+    address asks for comes along to the page, which Bokeh's own redirect leaves behind.
     """
     try:
         from bokeh.server.urls import toplevel_patterns
+        from bokeh.server.views.root_handler import RootHandler
     except ImportError:
         return False
+    RootHandler.redirect = _with_query
     have = {entry[0] for entry in toplevel_patterns}
     toplevel_patterns[:0] = [entry for entry in PATTERNS if entry[0] not in have]
     return True

@@ -6,6 +6,7 @@
     ├── SpecError                a run that cannot be: parameter, channel list, size, objective
     ├── ModelError               a network that cannot be had: unknown name, wrong weights, refused file
     │   └── DownloadError        weights that could not be fetched
+    ├── GeneratorError           a generator that cannot be had, or does not fit the network
     ├── LayerError               a layer or channel that the network does not have
     ├── HistoryError             a run file that is missing, damaged, foreign or newer
     ├── StorageError             no space or no right to write
@@ -59,6 +60,10 @@ class DownloadError(ModelError):
     """Weights that could not be fetched."""
 
 
+class GeneratorError(VizcoreError):
+    """A generator that cannot be had: an unknown name, a damaged one, pictures that do not fit the network."""
+
+
 class LayerError(VizcoreError):
     """A layer or a channel that the network does not have."""
 
@@ -88,8 +93,8 @@ class EngineError(VizcoreError):
 
 
 _KINDS = (
-    SpecError, ModelError, DownloadError, LayerError, HistoryError, StorageError, ExportError, PictureError,
-    TrainingError, EngineError,
+    SpecError, ModelError, DownloadError, GeneratorError, LayerError, HistoryError, StorageError, ExportError,
+    PictureError, TrainingError, EngineError,
 )  # fmt: skip
 _BY_KIND = {cls.__name__: cls for cls in _KINDS}
 

@@ -223,6 +223,7 @@ class RunSpec:
     prior: str = _walk("prior")
     normalize: bool = _walk("normalize")
     codes: str = _walk("start", "Code start")
+    spread: float = _walk("spread")
     space: str = param(
         "codes", "What walks", "Codes of the generator, or the pixels of its pictures (PPGN-x).", "generator",
         choices=("codes", "pixels"),

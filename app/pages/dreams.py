@@ -47,8 +47,13 @@ class DreamsPage(RunningPage):
         super().__init__(session)
         fields = {"knobs": [_field(PARAMS[name]) for name in KNOBS], "steps": STEPS, "objectives": list(OBJECTIVES)}
         self.state = DreamsState(name=self.name, fields=publish.text(fields))
+        self._opened = 0  # number of the last opening
 
     # -- life ----------------------------------------------------------------------------------------------
+
+    def first(self) -> str:
+        """That of the dream that is shown, else the server's."""
+        return self.hub.reader(self.run).spec.model if self.run else super().first()
 
     def show(self, on: bool) -> None:
         """The first time, show the dream of the address."""
@@ -66,7 +71,7 @@ class DreamsPage(RunningPage):
             "latest": latest, "steps": steps, "state": live.state if live is not None else reader.state,
             "rate": round(live.rate, 1) if live is not None else 0.0,
             "octave": octave_of(spec, latest) + 1 if latest is not None else 0,
-            "error": live.error if live is not None else None,
+            "error": live.error if live is not None else None, "opened": self._opened,
         }  # fmt: skip
 
     # -- what a person does --------------------------------------------------------------------------------
@@ -98,7 +103,8 @@ class DreamsPage(RunningPage):
     def open(self, run: str) -> None:
         """Show a dream of the library, as far as it went."""
         try:
-            if not self.hub.reader(run).spec.octaves:
+            spec = self.hub.reader(run).spec
+            if not spec.octaves:
                 raise SpecError("This run is no dream.", "Open it on the page Ascent.")
         except VizcoreError as error:
             self.session.tell(notices.from_error(error))
@@ -106,7 +112,9 @@ class DreamsPage(RunningPage):
         self._wishes += 1
         if self.run and self.run != run:
             self._watch(self.run, False)
-        self.run = run
+        self.run, self._opened = run, self._wishes
+        if self._wanted and self._wanted != spec.model:
+            self.choose(spec.model)
         publish.put(self.state, "run", self.told_of(run))
 
 

@@ -13,7 +13,7 @@ from app.intents import Fields, number, words
 from app.pages.networked import NetworkState
 from app.pages.running import RunningPage
 from app.permalink import Place, decode, encode
-from vizcore.errors import ModelError, SpecError, VizcoreError
+from vizcore.errors import GeneratorError, SpecError, VizcoreError
 from vizcore.generate import shelf
 from vizcore.generate.spec import VARIANTS
 from vizcore.params import Value
@@ -27,7 +27,7 @@ KNOBS = (
     "rate", "rate_end", "eps1", "eps2", "eps3", "eps4", "gradient", "decay", "box", "box_low", "box_high", "reset",
     "jitter", "noise", "tv",
 )  # fmt: skip
-COLD = ("seed", "codes", "normalize", "fit")
+COLD = ("seed", "codes", "spread", "normalize", "fit")
 FURTHER = 100  # steps
 OFTEN = 0.3  # seconds from one telling of curves to the next, at least
 
@@ -140,7 +140,7 @@ class GeneratorsPage(RunningPage):
         if variant not in VARIANTS:
             raise SpecError("There is no such method.", f"Use one of {', '.join(VARIANTS)}.")
         if name and name not in [entry.name for entry in self._shelf]:
-            raise ModelError(f"There is no generator {name[:60]!r}.", "Choose one from the list.")
+            raise GeneratorError(f"There is no generator {name[:60]!r}.", "Choose one from the list.")
         layer, each = words(fields, "layer"), int(PARAMS["chains"].clamp(fields.get("chains")))
         targets = parse_channels(words(fields, "targets"))
         if len(targets) * each > MAX_FILTERS:

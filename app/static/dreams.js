@@ -4,6 +4,7 @@ import * as frame from "./frame.js"
 import * as notices from "./notices.js"
 import * as source from "./source.js"
 import { choose, complain, offer, post } from "./look.js"
+import { given } from "./starts.js"
 import { byId, element, write } from "./text.js"
 
 const SOON = 400 // ms after the last change until a dream begins anew
@@ -29,6 +30,9 @@ let sending = null
 let begun = 0 // dreams that were asked for
 let automatic = false // the picture that comes next was not chosen by anybody
 let open = false // an opened run is shown, which only a change of the form replaces
+let opened = 0 // number of the last opening
+let bringing = Promise.resolve() // the pictures of an opened dream
+let drawn = false // there has been a dream on the stage
 
 export function start(send) {
   ask = send
@@ -39,7 +43,7 @@ export function start(send) {
     const mine = automatic
     automatic = false
     showPicture()
-    if (mine && open) return // an example to begin with is no reason to leave the dream that was opened
+    if (mine && open) return // nobody chose it: no reason to leave the dream that was opened
     if (seen_ && byId("dreams-start").value === "picture") again()
   })
   byId("dreams-model").addEventListener("change", () => ask({ do: "network", model: byId("dreams-model").value }))
@@ -85,7 +89,7 @@ export function seen(on) {
   seen_ = on
   if (!on) return sending?.abort()
   automatic = !source.current()
-  if (automatic) void source.example(document.querySelector("[data-example]").dataset.example)
+  if (automatic) void source.example(document.querySelector("[data-example]").dataset.example).then(() => source.current() || ((automatic = false), wait()))
   showPicture()
   if (network && !run && !open) again()
 }
@@ -124,6 +128,20 @@ function showForm() {
   byId("dreams-channel-row").hidden = objective !== "channel"
   byId("dreams-guide-row").hidden = !AIMED.includes(objective)
   write(byId("dreams-guide-name"), guide?.name ?? (OWN.includes(objective) ? "the start" : "none yet"))
+  wait()
+}
+
+/** What an empty stage waits for. */
+function wait() {
+  byId("dreams-empty").hidden = drawn
+  byId("dreams-stage").classList.toggle("waiting", !drawn)
+  if (drawn) return
+  const lacks = byId("dreams-start").value === "picture" && !source.current()?.blob && !automatic
+  const aimless = byId("dreams-objective").value === "guide" && !guide
+  write(byId("dreams-empty"), lacks ? "Open a picture, take one with the camera, or start from noise."
+    : aimless ? "A guided dream needs a picture to aim at: choose one."
+    : network && open ? "Dream anew begins a dream as the form says."
+    : network ? "The dream begins …" : "The network is being loaded; then the dream begins by itself.")
 }
 
 function showPicture() {
@@ -134,6 +152,22 @@ function showPicture() {
   picture.src = URL.createObjectURL(now.blob)
   picture.alt = now.name
   picture.dataset.of = now.name + now.kind
+  wait()
+  void foretell(now.blob)
+}
+
+/** Where no dream has been yet, its start is seen. */
+async function foretell(blob) {
+  if (drawn) return
+  const picture = await createImageBitmap(blob).catch(() => null) // what is no picture is said when a dream begins
+  if (picture && !drawn) put(picture)
+  picture?.close()
+}
+
+function put(picture) {
+  const canvas = byId("dreams-stage")
+  Object.assign(canvas, { width: picture.width, height: picture.height })
+  canvas.getContext("2d").drawImage(picture, 0, 0)
 }
 
 function enter(told) {
@@ -145,6 +179,8 @@ function enter(told) {
   const wanted = [byId("dreams-layer").value, asked.get("layer"), told.layer, paths[0]].find((path) => paths.includes(path))
   byId("dreams-layer").replaceChildren(...layers.map((layer) => element("option", { value: layer.path }, `${layer.path} (${layer.channels})`)))
   byId("dreams-layer").value = wanted
+  wait()
+  if (open && run?.spec.model === told.model) return fill()
   if (seen_ && (other || (!run && !open))) again()
 }
 
@@ -157,11 +193,12 @@ function again() {
 
 async function begin() {
   clearTimeout(soon)
+  await bringing
   sending?.abort()
   if (!network || !fields) return
   const objective = byId("dreams-objective").value
   const start = byId("dreams-start").value === "picture" ? source.current() : null
-  if (byId("dreams-start").value === "picture" && !start?.blob) return
+  if (byId("dreams-start").value === "picture" && !start?.blob) return wait()
   const aim = AIMED.includes(objective) ? guide ?? (OWN.includes(objective) ? start : null) : null
   if (objective === "guide" && !aim) return notices.show({ id: "dreams", kind: "info", message: "A guided dream needs a guide picture.", hint: "Choose one." })
   const mine = (sending = new AbortController())
@@ -221,7 +258,13 @@ function follow(told) {
     const wanted = Number(asked.get("step") ?? NaN)
     live = !(open && asked.get("run") === run.id && Number.isInteger(wanted))
     at = live ? -1 : wanted
-    if (open || !begun) fill()
+  }
+  if (run.opened !== opened) {
+    opened = run.opened
+    open = true
+    clearTimeout(soon)
+    fill()
+    bringing = bringThem().catch(() => {}) // without a connection: the pictures that are there stay
   }
   const slider = byId("dreams-slider")
   slider.max = String(Math.max(0, steps.length - 1))
@@ -237,7 +280,22 @@ function fill() {
   byId("dreams-objective").value = spec.objective
   byId("dreams-channel").value = String(spec.channels[0])
   byId("dreams-start").value = spec.source ? "picture" : "noise"
+  const layer = byId("dreams-layer")
+  if (network?.model === spec.model && [...layer.options].some((option) => option.value === spec.layer)) layer.value = spec.layer
   showForm()
+}
+
+/** An opened dream's start, and what it aims at, become the form's. */
+async function bringThem() {
+  const { id, spec } = run
+  guide = null
+  const [start, aim] = await Promise.all([given(run, "source", kept), spec.picture === spec.source ? null : given(run, "picture", kept)])
+  if (run?.id !== id) return
+  guide = aim && { name: aim.name, blob: aim }
+  showForm()
+  if (!start) return
+  automatic = true
+  source.file(start)
 }
 
 function travel(index) {
@@ -272,9 +330,9 @@ async function paint() {
     const answer = await fetch(`frames/${wanted.run}/${wanted.step}/${run.spec.channels[0]}?r=${run.revision}`)
     if (!answer.ok) return
     const picture = await createImageBitmap(await answer.blob())
-    const canvas = byId("dreams-stage")
-    Object.assign(canvas, { width: picture.width, height: picture.height })
-    canvas.getContext("2d").drawImage(picture, 0, 0)
+    put(picture)
+    drawn = true
+    wait()
     write(byId("dreams-size"), `${picture.width} × ${picture.height} px`)
     picture.close()
     painted = wanted

@@ -5,6 +5,7 @@ import * as frame from "./frame.js"
 import * as notices from "./notices.js"
 import * as view from "./chains.js"
 import { choose, complain, offer, post } from "./look.js"
+import { given, half, nameOfMask } from "./starts.js"
 import { on } from "./state.js"
 import { byId, element, setIcon, write } from "./text.js"
 
@@ -28,6 +29,7 @@ let selected = null // channel
 let above = 0.9
 let picture = null // {name, blob} to start from
 let mask = null
+let bringing = Promise.resolve() // picture and mask of an opened run
 const kept = new Map() // blob -> its name at the server
 let loading = false
 let soon = null
@@ -153,6 +155,7 @@ function marked(field) {
   id(field.name).closest("label").classList.toggle("changed", usual !== undefined && usual !== value(field))
   if (field.name === "box") for (const name of ["box_low", "box_high"]) id(name).closest("label").hidden = value(field) !== "range"
   if (field.name === "eps4") id("eps4").closest("label").hidden = !masked() && value(field) === 0
+  if (field.name === "spread") id("spread").closest("label").hidden = id("start").value === "codes"
 }
 
 function preset() {
@@ -180,7 +183,7 @@ function enter(told) {
   if ([...id("layer").options].some((option) => option.value === before)) id("layer").value = before
   if (other || !begun) towards()
   offerGenerators(other)
-  if (run && open) return fill()
+  if (open && run?.spec.model === told.model) return fill()
   if (seen_ && (other || (!run && !open))) again()
 }
 
@@ -213,6 +216,13 @@ function describe() {
   write(id("about"), one ? `${kind}${one.encoder ? "" : " · no encoder: the prior term is off"}` : "Train one for this network with vizcore train-generator, and lay its folder into generators beside the runs.")
   const names = id("layer").value ? [] : numbers(id("targets").value).map((number) => network?.classes[number]).filter((name, index) => name && name !== String(numbers(id("targets").value)[index]))
   write(id("names"), names.slice(0, 12).join(", "))
+  wait()
+}
+
+/** What an empty wall waits for. */
+function wait() {
+  const note = byId("generators-empty") // gone as soon as there are chains
+  if (note && network) write(note, id("generator").value ? (open ? "Start anew lets codes walk as the form says." : "The chains begin …") : `No generator paints pictures for ${network.title}. Choose another network, or train a generator for this one with vizcore train-generator.`)
 }
 
 function numbers(text) {
@@ -226,11 +236,18 @@ function numbers(text) {
 
 const masked = () => ["top", "left", "middle", "mask"].includes(id("start").value)
 
-function begins() {
+/** The form shows what its start needs. */
+function showStart() {
   const from = id("start").value
   id("picture-row").hidden = from === "codes"
   id("mask-open").hidden = from !== "mask"
   write(id("picture-name"), [picture?.name, from === "mask" && mask?.name].filter(Boolean).join(" · "))
+  for (const field of every()) if (["eps4", "spread"].includes(field.name)) marked(field)
+}
+
+function begins() {
+  const from = id("start").value
+  showStart()
   if (fields && masked() && value(named("eps4")) === 0) put(named("eps4"), 1)
   if (from !== "codes" && !picture) return id("file").click()
   if (from === "mask" && !mask) return id("mask-file").click()
@@ -255,14 +272,16 @@ function again() {
 /** Begins a run of what the form says; unless `anew`, not of what walks already, whose hot knobs were turned at once. */
 async function begin(anew = true) {
   clearTimeout(soon)
+  await bringing
   sending?.abort()
   if (!network || !fields) return
   const from = id("start").value
-  if ((from !== "codes" && !picture) || (from === "mask" && !mask)) return
+  const lacks = from !== "codes" && !picture ? "picture" : from === "mask" && !mask ? "mask" : ""
+  if (lacks) return notices.show({ id: "generators", kind: "info", message: `The ${lacks} to start from is not here.`, hint: "Open it, or start from drawn codes." })
   const mine = (sending = new AbortController())
   try {
     const one = from === "codes" ? "" : await keep(picture.blob, mine.signal)
-    const part = !masked() ? "" : await keep(from === "mask" ? mask.blob : await half(from), mine.signal)
+    const part = !masked() ? "" : await keep(from === "mask" ? mask.blob : await half(from, shelf.find((one) => one.name === id("generator").value)?.size ?? network.size), mine.signal)
     if (mine.signal.aborted) return
     const [values, cold] = [every(), fields.cold].map((list) => Object.fromEntries(list.map((field) => [field.name, value(field)])))
     const wish = { generator: id("generator").value, layer: id("layer").value, targets: id("targets").value, chains: Math.max(1, Math.round(Number(id("chains").value)) || 1), variant: id("variant").value, source: one, mask: part }
@@ -285,24 +304,19 @@ async function keep(blob, signal) {
   return kept.get(blob)
 }
 
-const halves = new Map() // "top 28" -> blob
-
-/** A mask of the size of the generator's pictures: white is known. */
-async function half(which) {
-  const size = shelf.find((one) => one.name === id("generator").value)?.size ?? network.size
-  const key = `${which} ${size}`
-  if (!halves.has(key)) {
-    const canvas = element("canvas", { width: size, height: size })
-    const pen = canvas.getContext("2d")
-    const middle = Math.round(size / 2)
-    pen.fillRect(0, 0, size, size) // black: what is clear would be read as white
-    pen.fillStyle = "#fff"
-    pen.fillRect(0, 0, which === "left" ? middle : size, which === "top" ? middle : size)
-    pen.fillStyle = "#000"
-    if (which === "middle") pen.fillRect(Math.round(size / 4), Math.round(size / 4), middle, middle)
-    halves.set(key, await new Promise((done) => canvas.toBlob(done, "image/png")))
-  }
-  return halves.get(key)
+/** An opened run's picture and mask become the form's. */
+async function bringThem() {
+  const { id: mine, spec } = run
+  id("start").value = spec.mask ? "mask" : spec.source ? "picture" : "codes"
+  if (spec.source) picture = mask = null
+  showStart()
+  const [one, part] = await Promise.all([given(run, "source", kept), given(run, "mask", kept)])
+  const kind = part && (await nameOfMask(part))
+  if (run?.id !== mine || !spec.source) return
+  picture = one && { name: one.name, blob: one }
+  mask = kind === "mask" ? { name: part.name, blob: part } : null
+  if (kind) id("start").value = kind
+  showStart()
 }
 
 // -- the run
@@ -348,6 +362,7 @@ function fill() {
   write(id("help"), fields.help[id("variant").value] ?? "")
   for (const field of fields.cold) put(field, spec[field.name])
   for (const field of fields.knobs) put(field, run.now[field.name])
+  bringing = bringThem().catch(() => {}) // without a connection: what is there stays
   id("chains").value = String(spec.chains)
   if (network?.model === spec.model) {
     if ([...id("layer").options].some((option) => option.value === spec.layer)) id("layer").value = spec.layer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vizcore import assets
 from vizcore.engine.jobs import Job
 from vizcore.errors import LayerError
 from vizcore.look.display import panes, relevance
@@ -59,7 +59,7 @@ class FakeLooking:
     def keep(self, data: bytes) -> Future[Any]:
         def act() -> dict[str, Any]:
             found = read(data)
-            return {"name": hashlib.sha256(data).hexdigest()[:24], "height": found.shape[0], "width": found.shape[1]}
+            return {"name": assets.keep_picture(found), "height": found.shape[0], "width": found.shape[1]}
 
         return self._answer("keep", act)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -41,6 +42,8 @@ def main() -> None:
     parser.add_argument("--pace", type=float, default=0.05)
     parser.add_argument("--home")
     args = parser.parse_args()
+    if args.home:
+        os.environ["VIZCORE_HOME"] = args.home  # pictures that runs name lie there, too
     server, _ = make(args.port, args.pace, args.home)
     sys.stdout.write(f"http://127.0.0.1:{server.port}/app\n")
     sys.stdout.flush()

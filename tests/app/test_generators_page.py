@@ -15,7 +15,7 @@ from app import target
 from app.pages.generators import COLD, KNOBS
 from app.permalink import encode
 from tests.app.conftest import Visit
-from vizcore.errors import LayerError, ModelError
+from vizcore.errors import GeneratorError, LayerError
 from vizcore.generate.spec import VARIANTS
 from vizcore.params import Value
 from vizcore.spec import CODE, HOT, PARAMS, PRESETS, RunSpec, build
@@ -130,7 +130,7 @@ def test_what_cannot_be_is_said_in_one_sentence(here: Visit, fields: dict[str, A
 def test_an_error_of_the_engine_leaves_the_run_before(here: Visit) -> None:
     begun(here)
     run = told(here, "run")["id"]
-    here.engine.fail["begin"] = ModelError("There is no generator for it.", "Train one.")
+    here.engine.fail["begin"] = GeneratorError("There is no generator for it.", "Train one.")
     begun(here)
     assert here.told("notice")["message"] == "There is no generator for it."
     assert told(here, "run")["id"] == run

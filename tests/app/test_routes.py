@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from bokeh.server.server import Server
 from PIL import Image
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from app.files import MAX_UPLOAD
 from app.guard import FOREVER
@@ -26,9 +27,10 @@ from app.looking import MAX_PICTURE
 from app.routes import PATTERNS, install
 from tests.app.fake_server import make
 from tests.conftest import Run
+from vizcore import assets
 from vizcore.export import read_recipe, recipe_of
 from vizcore.history import unpack
-from vizcore.spec import build
+from vizcore.spec import CODE, build
 
 
 @dataclass
@@ -222,6 +224,23 @@ def test_a_plain_bokeh_serve_gets_the_same_addresses_once() -> None:
     assert sorted(ours) == sorted(pattern for pattern, _ in PATTERNS)
 
 
+@pytest.mark.parametrize(("names", "leads"), [(["/app"], "/app?page=image&layer=block2"), (["/app", "/b"], None)])
+def test_a_plain_bokeh_serve_takes_along_what_the_bare_address_asks_for(names: list[str], leads: str | None) -> None:
+    install()
+
+    async def ask() -> HTTPResponse:
+        server = Server(dict.fromkeys(names, lambda document: None), port=0, address="127.0.0.1")
+        address = f"http://127.0.0.1:{server.port}/?page=image&layer=block2"
+        try:
+            return await AsyncHTTPClient().fetch(address, follow_redirects=False, raise_error=False)
+        finally:
+            server.stop()
+
+    answer = asyncio.run(ask())
+    assert answer.headers.get("Location") == leads
+    assert answer.code == (302 if leads else 200)
+
+
 def send(running: Running, body: bytes, **headers: str) -> tuple[int, bytes]:
     """POST /open with headers that are sent as they stand."""
     connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=20)
@@ -292,6 +311,21 @@ def test_the_list_and_the_thumbnails(running: Running) -> None:
     with Image.open(io.BytesIO(body)) as image:
         assert image.size == (112, 56)
     assert running.get("/thumbnails/20200101-000000-abcdef")[::2] == (204, b"")
+
+
+def test_the_pictures_that_a_run_was_given(running: Running) -> None:
+    given = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    source = assets.keep_picture(given)
+    spec = build("digits", "", (3,), CODE, objective="class", steps=1, source=source, mask="ab" * 12)
+    run = running.hub.engine.begin(spec).result()
+    status, headers, body = running.get(f"/runs/{run}/source.png")
+    assert (status, headers["Content-Type"], headers["Cache-Control"]) == (200, "image/png", "no-store")
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(body))), given)
+    for which in ("mask", "picture"):  # one that is not on this machine, and none
+        assert running.get(f"/runs/{run}/{which}.png")[::2] == (204, b"")
+    for path in (f"/runs/{run}/generator.png", f"/runs/{run}/../{source}.png", "/runs/20200101-000000-abcdef/mask.png"):
+        assert running.get(path)[0] == 404
+    assert running.get(f"/runs/{run}/source.png", Host="evil.example")[0] == 403
 
 
 def look(running: Running, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:

@@ -55,7 +55,31 @@ def test_another_choice_is_another_dream(visit: Open) -> None:
     here.until("s.dreams.spec.source === ''")
     page.get_by_test_id("dreams-start").select_option("picture")
     bring(here, "mine.png", png(3))
-    here.until("s.dreams.source === 'mine.png' && s.dreams.spec.source !== ''")
+    told = here.until("s.dreams.source === 'mine.png' && s.dreams.spec.source !== ''")["dreams"]
+
+    # opened again, the form has its picture, layer and filter, and begins with them
+    page.goto("about:blank")
+    page.goto(f"{here.address}?page=dreams&run={told['run']}")
+    here.until(f"s.dreams.run === '{told['run']}' && s.dreams.source === 'the run’s picture'")
+    assert page.get_by_test_id("dreams-layer").input_value() == told["spec"]["layer"]
+    page.get_by_test_id("dreams-steps").fill("7")
+    page.get_by_test_id("dreams-steps").press("Enter")
+    again = here.until(f"s.dreams.run !== '{told['run']}'")["dreams"]
+    for name in ("source", "layer", "objective", "channels", "model"):
+        assert again["spec"][name] == told["spec"][name]
+
+
+def test_an_empty_stage_says_what_to_do_and_shows_the_start(visit: Open) -> None:
+    here = visit()
+    page = here.page
+    assert "then the dream begins by itself" in page.request.get(here.address).text()  # until the network is there
+    page.goto(f"{here.address}?page=dreams&run=20200101-000000-abcdef")
+    page.get_by_text("Dream anew begins a dream").wait_for()
+    here.until("s.dreams.source === 'church' && document.getElementById('dreams-stage').width > 64")
+    assert here.pixels("dreams-stage").std() > 10
+    page.get_by_test_id("dreams-anew").click()
+    here.until("s.dreams.painted")
+    page.get_by_test_id("dreams-empty").wait_for(state="hidden")
 
 
 def test_a_broken_picture_is_said_and_the_dream_stays(visit: Open) -> None:

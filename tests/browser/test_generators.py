@@ -117,8 +117,35 @@ def test_codes_walk_are_turned_left_and_taken_up_again(visit: Open) -> None:
     )
     assert mask == [28, [255] * 14 * 4 + [0, 0, 0, 255] * 14]
 
+    # opened again, the form has its picture and its mask
+    before = told
+    page.goto("about:blank")
+    page.goto(f"{here.address}?page=generators&run={before['run']}")
+    here.until(f"s.generators.run === '{before['run']}' && s.generators.painted")
+    page.get_by_text("the run’s picture").wait_for()
+    assert page.get_by_test_id("generators-start").input_value() == "top"
+    page.get_by_test_id("generators-anew").click()
+    told = here.until(f"s.generators.run !== '{before['run']}' && s.generators.painted")["generators"]
+    assert [told["spec"][name] for name in ("source", "mask", "eps4", "spread")] == [
+        before["spec"][name] for name in ("source", "mask", "eps4", "spread")
+    ]
+
     # what cannot be is said, and the run stays
     page.get_by_test_id("generators-targets").fill("12")
     page.get_by_test_id("generators-targets").press("Enter")
     page.get_by_text("The network has no class 12.").wait_for()
     assert here.state()["generators"]["run"] == told["run"]
+
+
+def test_an_empty_wall_says_why(visit: Open) -> None:
+    here = visit()
+    page, missing = here.page, "page=generators&run=20200101-000000-abcdef"
+    assert "codes walk here by themselves" in page.request.get(here.address).text()  # until the network is there
+    page.goto(f"{here.address}?{missing}&model=imagenette-robust")
+    page.get_by_text("No generator paints pictures for").wait_for()
+    page.goto("about:blank")
+    page.goto(f"{here.address}?{missing}&model=digits")
+    page.get_by_text("Start anew lets codes walk").wait_for()
+    page.get_by_test_id("generators-anew").click()
+    here.until("s.generators.painted")
+    page.get_by_test_id("generators-empty").wait_for(state="detached")

@@ -92,6 +92,11 @@ def test_a_generator_of_other_pictures_is_refused(tmp_path: Path, run: Run) -> N
 def test_training_asks_for_the_layer_that_is_the_code(tmp_path: Path, run: Run) -> None:
     error = run("train-generator", "efl", "--out", str(tmp_path / "o"), code=2)["error"]
     assert "Which layer of which network" in error["message"]
+    for name, words in (("zzz", "folder or zip"), ("minst", "Did you mean mnist?")):
+        error = run("train-generator", name, "--out", str(tmp_path / "o"), code=2)["error"]
+        assert error["kind"] == "PictureError"
+        assert f"no data set '{name}'" in error["message"]
+        assert words in error["hint"]
 
 
 def test_the_bundled_generator_is_small_and_keeps_classes() -> None:

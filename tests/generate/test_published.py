@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from vizcore.errors import ModelError
+from vizcore.errors import GeneratorError
 from vizcore.generate import published
 from vizcore.generate.names import open_generator
 
@@ -55,9 +55,9 @@ def test_a_state_dict_loads_under_every_name_of_its_layers(net: str, tmp_path: P
 
 def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
     torch.save(published.layers("fc8", 1 / 32).state_dict(), tmp_path / "fc8.pt")
-    with pytest.raises(ModelError, match=r"do not fit DeePSiM fc6: defc7.weight"):
+    with pytest.raises(GeneratorError, match=r"do not fit DeePSiM fc6: defc7.weight"):
         published.deepsim("fc6", tmp_path / "fc8.pt", 1 / 32)
-    with pytest.raises(ModelError, match="no DeePSiM generator"):
+    with pytest.raises(GeneratorError, match="no DeePSiM generator"):
         open_generator(f"deepsim:fc9={tmp_path / 'fc8.pt'}")
 
 
@@ -97,11 +97,11 @@ def test_diffusers_own_layout_loads(tmp_path: Path) -> None:
 
 def test_without_diffusers_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "diffusers", None)
-    with pytest.raises(ModelError, match="not installed") as caught:
+    with pytest.raises(GeneratorError, match="not installed") as caught:
         published.taesd()
     assert 'pip install "vizcore[taesd]"' in caught.value.hint
 
 
 def test_an_unknown_generator_is_named_with_what_there_is() -> None:
-    with pytest.raises(ModelError, match="no generator 'digits-genrator'"):
+    with pytest.raises(GeneratorError, match="no generator 'digits-genrator'"):
         open_generator("digits-genrator")

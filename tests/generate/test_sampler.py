@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.generate.linear import BIAS, CODE, JUDGE, PAINT, READ, SIDE, Linear, network
-from vizcore.errors import LayerError, ModelError, SpecError
+from vizcore.errors import GeneratorError, LayerError, SpecError
 from vizcore.generate.condition import Classes, Eyes, Known, Units
 from vizcore.generate.generator import Generator, Pixels
 from vizcore.generate.sampler import NOISE, Sampler
@@ -213,11 +213,11 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     for shape in ((3, 3), (SIDE, 5)):
         with pytest.raises(SpecError, match="mask"):
             Sampler(walk("ppgn"), generator, [0], known=Known(torch.zeros(1, SIDE, SIDE), torch.ones(shape)))
-    with pytest.raises(ModelError, match="paints colour pictures"):
+    with pytest.raises(GeneratorError, match="paints colour pictures"):
         Eyes(net, Pixels((3, SIDE, SIDE)))
-    with pytest.raises(ModelError, match="8 × 8 px"):
+    with pytest.raises(GeneratorError, match="8 × 8 px"):
         Eyes(net, Pixels((1, 8, 8)))
-    with pytest.raises(ModelError, match="cropped"):
+    with pytest.raises(GeneratorError, match="cropped"):
         Eyes(net, Pixels((1, 2, 2)), "crop")
     assert Eyes(net, Pixels((1, 8, 8)), "resize")(torch.zeros(1, 1, 8, 8)).shape == (1, 1, SIDE, SIDE)
     middle = torch.arange(36.0).view(1, 1, 6, 6)

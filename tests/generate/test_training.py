@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.train.samples import striped
 from vizcore.cli.train_generator import DEFAULTS
-from vizcore.errors import LayerError, ModelError, SpecError, TrainingError
+from vizcore.errors import GeneratorError, LayerError, SpecError, TrainingError
 from vizcore.generate import files
 from vizcore.generate.generator import axes, measure
 from vizcore.generate.nets import CodeDenoiser
@@ -129,9 +129,9 @@ def test_a_folder_that_is_no_generator_or_a_damaged_one_is_refused(tmp_path: Pat
         ("encoder", {}, "card cannot be used"), ("denoisers", ["denoiser"], "denoiser does not fit"),
     ):  # fmt: skip
         (tmp_path / files.CARD).write_text(json.dumps({**card, key: value}))
-        with pytest.raises(ModelError, match=words):
+        with pytest.raises(GeneratorError, match=words):
             files.load(tmp_path)
-    with pytest.raises(ModelError, match="no generator in this folder"):
+    with pytest.raises(GeneratorError, match="no generator in this folder"):
         files.load(tmp_path / "nowhere")
 
 
@@ -191,7 +191,7 @@ def test_codes_of_maps_have_axes_and_a_denoiser_of_maps(tmp_path: Path) -> None:
     state = load_file(tmp_path / files.WEIGHTS)
     state["stats.spread"] = torch.ones(17)
     save_file(state, tmp_path / files.WEIGHTS)
-    with pytest.raises(ModelError, match="17 spreads"):
+    with pytest.raises(GeneratorError, match="17 spreads"):
         files.load(tmp_path)
 
 

@@ -16,7 +16,7 @@ from tests.generate import linear
 from vizcore import assets, replay
 from vizcore.ascent import Frame, ascend, score
 from vizcore.engine.worker import at_hand
-from vizcore.errors import LayerError, ModelError, SpecError
+from vizcore.errors import GeneratorError, LayerError, SpecError
 from vizcore.generate import names, shelf
 from vizcore.generate import spec as walks
 from vizcore.generate.condition import Classes, Eyes, Units
@@ -234,13 +234,13 @@ def test_what_does_not_fit_is_refused_in_one_sentence(
     digits: Network, tmp_path: Path, refused: Callable[..., dict[str, str]]
 ) -> None:
     out = ["--out", str(tmp_path / "out")]
-    told = refused("render", "imagenette-robust", "block2", "--image", "generator", *out, kind="ModelError")
+    told = refused("render", "imagenette-robust", "block2", "--image", "generator", *out, kind="GeneratorError")
     assert "no generator for imagenette-robust" in told["message"]
     told = refused("render", "letters", "", "--objective", "class", "--image", "generator", "--generator",
-                   "digits-generator", *out, kind="ModelError")  # fmt: skip
+                   "digits-generator", *out, kind="GeneratorError")  # fmt: skip
     assert "28 × 28 px" in told["message"]
     told = refused("render", "digits", "relu2", "--image", "generator", "--generator", "nothing", *out,
-                   kind="ModelError")  # fmt: skip
+                   kind="GeneratorError")  # fmt: skip
     assert "no generator 'nothing'" in told["message"]
     mask = tmp_path / "mask.png"
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(mask)
@@ -274,6 +274,33 @@ def test_a_masked_picture_keeps_what_is_known(digits: Network) -> None:
     assert far[-1] < 0.5 * far[0]
 
 
+def test_chains_from_a_picture_begin_at_different_codes(digits: Network) -> None:
+    generator = open_generator("digits-generator")
+    picture = np.rint(255 * generator.decode(generator.stats.mean[None])[0].numpy()).astype(np.uint8)
+    mask = np.zeros((28, 28, 3), np.uint8)
+    mask[:14] = 255
+    values = {"source": assets.keep_picture(np.repeat(picture.transpose(1, 2, 0), 3, 2)), "chains": 3, "steps": 2}
+    values |= {"mask": assets.keep_picture(mask), "eps4": 1.0, "eps3": 0.0, "seed": 4}
+    wanted = spec((3, 4, 5, 24), **values)  # three chains of class 1, the first of class 8
+
+    def starts(wanted: RunSpec) -> torch.Tensor:
+        walking = ascend(wanted, digits)
+        assert isinstance(walking, Walking)
+        return walking.sampler.codes
+
+    masked = torch.from_numpy(picture / np.float32(255))
+    masked[:, 14:] = 0.5
+    code = generator.project(generator.encode(masked[None]))
+    found = starts(wanted)
+    torch.testing.assert_close(found[[0, 3]], code.expand(2, -1))  # the published code begins there
+    away = wanted.spread * (generator.sample(2, 4, (4, 5)) - generator.stats.mean)
+    torch.testing.assert_close(found[1:3], (code + away).clamp(generator.stats.lower, generator.stats.upper))
+    last = pictures(frames(wanted, digits))[-1].astype(float)
+    assert all(np.abs(last[1] - last[other])[14:].mean() > 2 for other in (0, 2))
+    torch.testing.assert_close(starts(spec((5,), **values))[0], found[2])  # alone as in company
+    assert (starts(spec((3, 4, 5), **values, spread=0)) == found[0]).all()
+
+
 def test_generators_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Network) -> None:
     own = tmp_path / "more" / "mine"
     own.mkdir(parents=True)
@@ -294,14 +321,14 @@ def test_generators_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dig
     assert shelf.fitting(digits.card) == "digits-generator"
     assert isinstance(ascend(spec(generator="mine"), digits), Walking)
     assert [shelf.is_plain(name) for name in ("mine", "../mine", "deepsim:fc6=x", ".hidden")] == [True] + [False] * 3
-    with pytest.raises(ModelError):
+    with pytest.raises(GeneratorError):
         open_generator("broken")
 
 
 def test_a_page_can_name_no_path() -> None:
     assert at_hand(spec(generator="mine")).generator == "mine"
     for name in ("../mine", "/tmp/mine", "deepsim:fc6=/tmp/fc6.pt", "taesd=/tmp"):
-        with pytest.raises(ModelError, match="folder's name"):
+        with pytest.raises(GeneratorError, match="folder's name"):
             at_hand(spec(generator=name))
 
 

@@ -93,6 +93,7 @@ def generate(order: Order, out: Path) -> console.Result:
     from vizcore.generate.generator import pixels_of
     from vizcore.generate.names import open_generator
     from vizcore.generate.sampler import Sampler
+    from vizcore.generate.walking import spread
 
     if order.fit not in FITS:
         raise SpecError(f"--fit cannot be {order.fit[:20]!r}.", f"Use one of {', '.join(FITS)}.")
@@ -111,13 +112,14 @@ def generate(order: Order, out: Path) -> console.Result:
         raise SpecError(f"{len(rows)} chains are too many.", f"Use at most {MOST}, of all targets together.")
     condition = _condition(Eyes(network, generator, order.fit), target, [number for number, _ in rows])
     judge = _judge(order, network, generator, target, [number for number, _ in rows])
-    start, known = _picture(order, generator, len(rows))
+    code, known = _picture(order, generator)
     if known is not None and not walk.eps4:
         walk = specs.turned(walk, "eps4", 1.0)
     writable(out)
     began = time.perf_counter()
     with memory_errors():
         chains = [number * 1000 + chain for number, chain in rows]
+        start = None if code is None else spread(code, generator, walk, chains, [chain == 0 for _, chain in rows])
         sampler = Sampler(walk, generator, chains, condition, start=start, known=known)
         samples, state, rolled = _walk(sampler, rows, order.above, judge)
     seconds = time.perf_counter() - began
@@ -172,8 +174,8 @@ def _judge(order: Order, network: Network, generator: Generator, target: Target,
     return Classes(Eyes(other, generator, fit), numbers)
 
 
-def _picture(order: Order, generator: Generator, count: int) -> tuple[Tensor | None, Known | None]:
-    """The codes of ``--picture``, and what ``--mask`` says is known of it."""
+def _picture(order: Order, generator: Generator) -> tuple[Tensor | None, Known | None]:
+    """The code of ``--picture``, and what ``--mask`` says is known of it."""
     import torch
 
     from vizcore.generate.walking import coded
@@ -184,7 +186,7 @@ def _picture(order: Order, generator: Generator, count: int) -> tuple[Tensor | N
             raise SpecError("A mask needs a picture.", "Add --picture FILE.")
         return None, None
     mask = pictures.read(order.mask) if order.mask is not None else None
-    return coded(pictures.read(order.picture), mask, generator, count, torch.device("cpu"))
+    return coded(pictures.read(order.picture), mask, generator, torch.device("cpu"))
 
 
 def _walk(sampler: Sampler, rows: Sequence[tuple[int, int]], above: float,

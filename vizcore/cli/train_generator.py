@@ -46,7 +46,7 @@ def train_generator(order: Order, out: Path, fresh: bool, threads: int | None) -
     from vizcore.engine import devices
     from vizcore.generate.training import Trainer, fitted, recipe
     from vizcore.memory import keep_freed
-    from vizcore.train.data import open_dataset
+    from vizcore.train.data import named, open_dataset
 
     keep_freed()
     if threads is not None:
@@ -54,6 +54,7 @@ def train_generator(order: Order, out: Path, fresh: bool, threads: int | None) -
     else:
         devices.set_threads(False)
     what = recipe(order.values)
+    named(order.dataset)
     known = DEFAULTS.get(order.dataset, ("", "", "")) if not order.encoder else ("", "", "")
     encoder, layer = order.encoder or known[0], order.layer or known[1]
     feature = order.feature_layer or (known[2] if not order.layer else "")

@@ -26,7 +26,7 @@ from vizcore.engine.protocol import BEGINNING, Config, Event, Place, RunState
 from vizcore.engine.scheduler import Scheduler
 from vizcore.engine.task import Bench, Task
 from vizcore.engine.works import Work, Works
-from vizcore.errors import EngineError, HistoryError, ModelError, VizcoreError
+from vizcore.errors import EngineError, GeneratorError, HistoryError, VizcoreError
 from vizcore.generate import shelf
 from vizcore.history import RunReader, decode
 from vizcore.history.codec import Pixels
@@ -573,7 +573,7 @@ class Worker:
 def at_hand(spec: RunSpec) -> RunSpec:
     """``spec``, unless it names a generator by its path: a page must not have any file opened."""
     if spec.generator and not shelf.is_plain(spec.generator):
-        raise ModelError(
+        raise GeneratorError(
             "A generator is named by its folder's name.", "Lay the folder into generators beside the runs, and name it."
         )
     return spec

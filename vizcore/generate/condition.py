@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vizcore import objectives
-from vizcore.errors import LayerError, ModelError, SpecError
+from vizcore.errors import GeneratorError, LayerError, SpecError
 from vizcore.generate.generator import Generator, resized
 from vizcore.layers import Cut, find_layer
 from vizcore.zoo.load import Network
@@ -57,26 +57,28 @@ class Eyes:
         fit: ``exact`` refuses another size, ``resize`` scales, ``crop`` cuts the centre out.
 
     Raises:
-        ModelError: grey where the network takes colour or the other way round, or a size that does not fit.
+        GeneratorError: grey where the network takes colour or the other way round, or a size that does not fit.
     """
 
     def __init__(self, network: Network, generator: Generator, fit: str = "exact") -> None:
         self.network, self.fit, size = network, fit, network.card.size
         kinds = {1: "grey", 3: "colour"}
         if generator.channels != network.card.channels:
-            raise ModelError(
+            raise GeneratorError(
                 f"{generator.name} paints {kinds[generator.channels]} pictures, {network.card.name} takes "
                 f"{kinds[network.card.channels]} ones.",
                 "Choose a generator for such pictures.",
             )
         height, width = generator.image_size
         if fit == "exact" and (height, width) != (size, size):
-            raise ModelError(
+            raise GeneratorError(
                 f"{generator.name} paints {height} × {width} px, {network.card.name} is for {size} px.",
-                "Use --fit resize, or --fit crop if it is the larger one.",
+                "Fit it by resize, or by crop if it is the larger one.",
             )
         if fit == "crop" and min(height, width) < size:
-            raise ModelError(f"A picture of {height} × {width} px cannot be cropped to {size} px.", "Use --fit resize.")
+            raise GeneratorError(
+                f"A picture of {height} × {width} px cannot be cropped to {size} px.", "Fit it by resize."
+            )
 
     def __call__(self, pictures: Tensor) -> Tensor:
         return self.network.normalize(self.fitted(pictures))

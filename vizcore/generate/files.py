@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import save as packed
 
-from vizcore.errors import ModelError
+from vizcore.errors import GeneratorError
 from vizcore.export import write_atomically
 from vizcore.generate.generator import Autoencoder, Axes, CodeStats
 from vizcore.generate.nets import CodeDenoiser, Decoder, ImageDenoiser
@@ -67,7 +67,7 @@ def load(folder: Path) -> Autoencoder:
     """The generator in ``folder``, checked.
 
     Raises:
-        ModelError: card or weights are missing or damaged, or do not fit each other.
+        GeneratorError: card or weights are missing or damaged, or do not fit each other.
     """
     card = _read(folder / CARD)
     state = read_state(folder / WEIGHTS)
@@ -77,14 +77,14 @@ def load(folder: Path) -> Autoencoder:
         options = {key: int(card["decoder"][key]) for key in ("hidden", "width")}
         denoisers = [str(part) for part in card.get("denoisers", [])]
     except (KeyError, TypeError, ValueError):
-        raise ModelError(
+        raise GeneratorError(
             "The generator's card cannot be used.", "See models/digits-generator for an example."
         ) from None
     network = architectures.build(encoder_card.arch, encoder_card.arch_options, quick=True)
     _fill(network, state, "encoder")
     stats = CodeStats(*(_tensor(state, f"stats.{key}") for key in _STATS))
     if tuple(stats.mean.shape) != shape:
-        raise ModelError(
+        raise GeneratorError(
             f"The card says that codes are {list(shape)}, the weights that they are {list(stats.mean.shape)}.",
             "Use the card and the weights that belong together.",
         )
@@ -110,18 +110,18 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise ModelError(
+        raise GeneratorError(
             "There is no generator in this folder.",
             f"It needs {CARD} and {WEIGHTS}, as vizcore train-generator writes.",
         ) from None
     if not isinstance(found, dict):
-        raise ModelError("The generator's card cannot be used.", "See models/digits-generator for an example.")
+        raise GeneratorError("The generator's card cannot be used.", "See models/digits-generator for an example.")
     return found
 
 
 def _tensor(state: Mapping[str, torch.Tensor], key: str) -> torch.Tensor:
     if key not in state:
-        raise ModelError(f"The generator's weights lack {key}.", "Use the weights that belong to the card.")
+        raise GeneratorError(f"The generator's weights lack {key}.", "Use the weights that belong to the card.")
     return state[key].float()
 
 
@@ -130,7 +130,7 @@ def _axes(state: Mapping[str, torch.Tensor], decoder: Decoder) -> Axes | None:
         return None
     spread, units = _tensor(state, "stats.spread"), decoder.axes()
     if spread.ndim != 1 or len(spread) > len(units):
-        raise ModelError(
+        raise GeneratorError(
             f"There are {spread.numel()} spreads of a code that is seen along {len(units)} axes.",
             "Use the card and the weights that belong together.",
         )
@@ -146,14 +146,14 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def _fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], part: str) -> None:
-    """Load the tensors under ``part``; raises :class:`ModelError` where they do not fit, naming the first."""
+    """Load the tensors under ``part``; raises :class:`GeneratorError` where they do not fit, naming the first."""
     own = module.state_dict()
     values = {}
     for key, value in own.items():
         found = state.get(f"{part}.{key}")
         if found is None or found.shape != value.shape:
             there = "missing" if found is None else str(list(found.shape))
-            raise ModelError(
+            raise GeneratorError(
                 f"The generator's {part} does not fit its card: {key} is {there}, not {list(value.shape)}.",
                 "Use the card and the weights that belong together.",
             )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vizcore.errors import ModelError
+from vizcore.errors import GeneratorError
 from vizcore.layers import Cut
 from vizcore.rng import START, stream
 from vizcore.zoo.load import Network
@@ -39,7 +39,7 @@ class CodeStats:
 
     def __post_init__(self) -> None:
         if not self.mean.shape == self.std.shape == self.lower.shape == self.upper.shape:
-            raise ModelError("The statistics of the code differ in shape.", "Measure them again.")
+            raise GeneratorError("The statistics of the code differ in shape.", "Measure them again.")
 
     @property
     def scale(self) -> float:
@@ -169,10 +169,10 @@ class Generator:
         """Decode one code and look at it.
 
         Raises:
-            ModelError: code, picture and what is said of them do not fit.
+            GeneratorError: code, picture and what is said of them do not fit.
         """
         if tuple(self.stats.mean.shape) != tuple(self.code_shape):
-            raise ModelError(
+            raise GeneratorError(
                 f"The statistics of {self.name} are of codes {list(self.stats.mean.shape)}, its codes are "
                 f"{list(self.code_shape)}.",
                 "Use the statistics that were made for it.",
@@ -182,11 +182,11 @@ class Generator:
             with torch.no_grad():
                 found = tuple(self.decode(self.stats.mean[None]).shape)
         except RuntimeError:
-            raise ModelError(
+            raise GeneratorError(
                 f"{self.name} does not take codes of {list(self.code_shape)}.", "Check its card or code shape."
             ) from None
         if found != wanted:
-            raise ModelError(
+            raise GeneratorError(
                 f"{self.name} paints {list(found[1:])}, where {list(wanted[1:])} was expected.", "Check its card."
             )
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from vizcore.errors import ModelError
+from vizcore.errors import GeneratorError
 from vizcore.generate import files, published, shelf
 from vizcore.generate.generator import Generator, Pixels
 from vizcore.zoo.load import Network
@@ -35,7 +35,7 @@ def of_run(name: str, network: Network, device: torch.device) -> Generator:
     """The generator of a run on its device; the one that fits the network if no name is given.
 
     Raises:
-        ModelError: as :func:`open_generator`, or there is none that fits.
+        GeneratorError: as :func:`open_generator`, or there is none that fits.
     """
     name = name or shelf.fitting(network.card)
     place = shelf.places().get(name, Path(name))
@@ -61,7 +61,7 @@ def open_generator(name: str, network: Network | None = None) -> Generator:
         network: whose size and channels ``pixels`` have.
 
     Raises:
-        ModelError: there is no such generator, or it does not fit its own description.
+        GeneratorError: there is no such generator, or it does not fit its own description.
     """
     place = shelf.places().get(name)
     if place is not None and place.is_file():
@@ -83,7 +83,7 @@ def open_generator(name: str, network: Network | None = None) -> Generator:
     if path.is_dir():
         return files.load(path)
     near = difflib.get_close_matches(name, [*shelf.places(), "taesd", "pixels"], 1, 0.5)
-    raise ModelError(
+    raise GeneratorError(
         f"There is no generator {path.name[:60]!r}.",
         f"Did you mean {near[0]}?" if near else f"Use {', '.join(files.bundled())}, or a folder of train-generator.",
     )
@@ -92,10 +92,10 @@ def open_generator(name: str, network: Network | None = None) -> Generator:
 def _made(name: str, factory: object) -> Generator:
     """What an installed package's function makes."""
     if not callable(factory):
-        raise ModelError(f"The generator {name} is no function.", "Give a function that returns a Generator.")
+        raise GeneratorError(f"The generator {name} is no function.", "Give a function that returns a Generator.")
     found = factory()
     if not isinstance(found, Generator):
-        raise ModelError(
+        raise GeneratorError(
             f"{name} gives a {type(found).__name__}, no generator.", "Return a vizcore.generate Generator."
         )
     found.check()

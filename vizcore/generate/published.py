@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizcore.errors import ModelError
+from vizcore.errors import GeneratorError
 from vizcore.generate.generator import CodeStats, Generator, unmeasured
 from vizcore.zoo.weights import read_state
 
@@ -40,10 +40,10 @@ def layers(net: str, width: float = 1.0) -> nn.Sequential:
         width: a share of the published widths, for tests; codes keep their shape.
 
     Raises:
-        ModelError: an unknown net.
+        GeneratorError: an unknown net.
     """
     if net not in NETS:
-        raise ModelError(f"There is no DeePSiM generator {net[:20]!r}.", f"Use {', '.join(NETS)}.")
+        raise GeneratorError(f"There is no DeePSiM generator {net[:20]!r}.", f"Use {', '.join(NETS)}.")
 
     def share(channels: int) -> int:
         return max(1, round(channels * width))
@@ -99,7 +99,7 @@ def deepsim(net: str, path: Path, width: float = 1.0) -> DeePSiM:
     """A DeePSiM generator from its state dict.
 
     Raises:
-        ModelError: an unknown net, a file that is refused, or weights that do not fit.
+        GeneratorError: an unknown net, a file that is refused, or weights that do not fit.
     """
     module = layers(net, width)
     state = published_keys(read_state(path))
@@ -107,7 +107,7 @@ def deepsim(net: str, path: Path, width: float = 1.0) -> DeePSiM:
     for key, value in own.items():
         if key not in state or state[key].shape != value.shape:
             there = list(state[key].shape) if key in state else "missing"
-            raise ModelError(
+            raise GeneratorError(
                 f"The weights do not fit DeePSiM {net}: {key} is {there}, not {list(value.shape)}.",
                 f"Name the net that the file is of: {', '.join(NETS)}.",
             )
@@ -150,16 +150,16 @@ def taesd(folder: str = "", size: int = 224) -> Taesd:
     """TAESD through diffusers: from a folder, or fetched by diffusers under its published name.
 
     Raises:
-        ModelError: diffusers is not installed, or does not give it.
+        GeneratorError: diffusers is not installed, or does not give it.
     """
     try:
         diffusers = importlib.import_module("diffusers")
     except ImportError:
-        raise ModelError(
+        raise GeneratorError(
             "TAESD needs diffusers, which is not installed.", 'Run pip install "vizcore[taesd]".'
         ) from None
     try:
         model = diffusers.AutoencoderTiny.from_pretrained(folder or "madebyollin/taesd", local_files_only=bool(folder))
     except Exception as error:  # diffusers', its hub's and the file's errors have no common base
-        raise ModelError(f"diffusers does not give TAESD ({type(error).__name__}).", "Check the folder.") from None
+        raise GeneratorError(f"diffusers does not give TAESD ({type(error).__name__}).", "Check the folder.") from None
     return Taesd(model, size)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vizcore.errors import ModelError
+from vizcore.errors import GeneratorError
 
 CARD, WEIGHTS = "generator.json", "weights.safetensors"
 VARIABLE = "VIZCORE_GENERATORS"
@@ -94,12 +94,12 @@ def fitting(network: Any) -> str:
         network: its card (:class:`vizcore.zoo.card.Card`).
 
     Raises:
-        ModelError: there is none.
+        GeneratorError: there is none.
     """
     fits = [one for one in entries() if (one.size, one.channels) == (network.size, network.channels)]
     fits.sort(key=lambda one: (one.network != network.name, one.classes != tuple(network.classes)))
     if not fits:
-        raise ModelError(
+        raise GeneratorError(
             f"There is no generator for {network.name}, which takes pictures of {network.size} px.",
             "Name one, or train one with vizcore train-generator.",
         )

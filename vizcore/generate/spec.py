@@ -50,6 +50,9 @@ class Walk:
     normalize: bool = param(True, "Normalise", "Steps have a set length (the published code), or are d itself.", "Walk")
     start: str = param("codes", "Start", "Drawn like codes of real pictures, or noise of the code's deviation.", "Walk",
                        choices=("codes", "noise"))  # fmt: skip
+    spread: float = param(0.5, "Spread of starts", "How far from a picture's code its second and further chains begin: "
+                          "0 for all at it, 1 as far as drawn codes are from their mean.", "Walk",
+                          minimum=0, maximum=2, step=0.1)  # fmt: skip
     seed: int = param(0, "Seed", "Of start, noise and resets.", "Walk", minimum=0, maximum=2**31 - 1)
 
     def __post_init__(self) -> None:
@@ -80,7 +83,8 @@ SHORT = {"dgn-am": "DGN-AM", "ppgn-x": "PPGN-x", "ppgn-h": "PPGN-h", "joint": "j
 FIELDS = {
     "steps": "steps", "rate": "rate", "rate_end": "rate_end", "eps1": "eps1", "eps2": "eps2", "eps3": "eps3",
     "eps4": "eps4", "box": "box", "low": "box_low", "high": "box_high", "reset": "reset", "gradient": "gradient",
-    "prior": "prior", "normalize": "normalize", "start": "codes", "seed": "seed",
+    "prior": "prior", "normalize": "normalize", "start": "codes", "spread": "spread",
+    "seed": "seed",
 }  # fmt: skip
 """What the parameters of a walk are called in the spec of a run (:class:`vizcore.spec.RunSpec`), but for ``keep``."""
 

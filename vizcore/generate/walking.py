@@ -13,7 +13,7 @@ its noise and the penalties on its values act on what is decoded; what shrinks a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +41,7 @@ class Walking(Ascent):
     """A walk in progress; its arguments are those of :func:`vizcore.ascent.ascend`.
 
     Raises:
-        ModelError: there is no such generator, or its pictures do not fit the network.
+        GeneratorError: there is no such generator, or its pictures do not fit the network.
         SpecError: a mask of another size, a picture that has no code.
     """
 
@@ -55,8 +55,9 @@ class Walking(Ascent):
         self.precision, self.alone = "fp32", True
         self._optimizer = PlainAscent()  # whose state is nothing
         self._scores = torch.zeros(len(spec.channels))
-        start, known = painted(spec, generator, self.device)
-        self.sampler = Sampler(self._walk(0), generator, spec.channels, self._verdict, start=start, known=known)
+        walk = self._walk(0)
+        start, known = painted(spec, generator, walk, self.device)
+        self.sampler = Sampler(walk, generator, spec.channels, self._verdict, start=start, known=known)
 
     def _walk(self, step: int) -> Walk:
         return of_run({**vars(self.spec), **self.knobs.at(step)})
@@ -154,7 +155,9 @@ class Walking(Ascent):
         return verdict if cost is None else replace(verdict, score=verdict.score - cost)
 
 
-def painted(spec: RunSpec, generator: Generator, device: torch.device) -> tuple[Tensor | None, Known | None]:
+def painted(
+    spec: RunSpec, generator: Generator, walk: Walk, device: torch.device
+) -> tuple[Tensor | None, Known | None]:
     """Codes to start from ``[N, *code_shape]``, and what is known of the picture; None where there is no picture.
 
     Raises:
@@ -165,13 +168,15 @@ def painted(spec: RunSpec, generator: Generator, device: torch.device) -> tuple[
             raise SpecError("A mask needs a picture.", "Give the picture of which a part is known.")
         return None, None
     mask = assets.picture(spec.mask) if spec.mask else None
-    return coded(assets.picture(spec.source), mask, generator, len(spec.channels), device)
+    code, known = coded(assets.picture(spec.source), mask, generator, device)
+    firsts = [channel % spec.chains == 0 for channel in spec.channels]
+    return None if code is None else spread(code, generator, walk, spec.channels, firsts), known
 
 
 def coded(
-    picture: Picture, mask: Picture | None, generator: Generator, count: int, device: torch.device
+    picture: Picture, mask: Picture | None, generator: Generator, device: torch.device
 ) -> tuple[Tensor | None, Known | None]:
-    """The code of a picture for ``count`` rows, and what is known of it: all where the mask is light.
+    """The code of a picture, ``[1, *code_shape]``, and what is known of it: all where the mask is light.
 
     Raises:
         SpecError: a mask of another size; a generator that gives pictures no codes, unless a part is known.
@@ -189,7 +194,21 @@ def coded(
         if known is not None:
             return None, known
         raise SpecError(f"{generator.name} has no encoder, so a picture has no code.", "Leave the picture out.")
-    return generator.project(code).expand(count, *code.shape[1:]).clone(), known
+    return generator.project(code), known
+
+
+def spread(code: Tensor, generator: Generator, walk: Walk, chains: Sequence[int], firsts: Sequence[bool]) -> Tensor:
+    """Where chains begin that walk from the code of a picture: ``[N, *code_shape]``.
+
+    The first chain of a target begins at the code itself, as the published code has it, and the others beside it: a
+    walk without noise is fixed by its start, and would be the same for all of them.
+
+    Args:
+        chains: the number of each, as the sampler has it; ``firsts``: whether it is the first of its target.
+    """
+    drawn = generator.sample(len(chains), walk.seed, tuple(chains)).to(code)
+    away = torch.tensor([0.0 if first else walk.spread for first in firsts]).to(code).view(-1, *[1] * (code.ndim - 1))
+    return generator.project(code + away * (drawn - generator.stats.mean.to(code)))
 
 
 def _norms(gradient: Tensor) -> np.ndarray:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from vizcore.errors import PictureError, SpecError
@@ -77,14 +78,22 @@ def _open(
         if data is None:
             raise PictureError("FER2013 must be fetched by hand.", _FER_BY_HAND)
         return fer.dataset(data, size, progress)
-    path = Path(name)
-    if not path.exists():
-        raise PictureError(
-            f"There is no data set {path.name[:60]!r}.", f"Use {', '.join(NAMES)}, or a folder or zip of class folders."
-        )
+    path = named(name)
     if path.suffix.lower() == ".csv":
         return fer.dataset(path, size, progress)
     return trees.dataset(path, size, channels, (), progress)
+
+
+def named(name: str) -> Path:
+    """The path that a data set's name is, where it is none of ``NAMES``; raises :class:`PictureError`."""
+    path = Path(name)
+    if name not in NAMES and not path.exists():
+        near = difflib.get_close_matches(name, NAMES, 1, 0.6)
+        raise PictureError(
+            f"There is no data set {path.name[:60]!r}.",
+            f"Did you mean {near[0]}?" if near else f"Use {', '.join(NAMES)}, or a folder or zip of class folders.",
+        )
+    return path
 
 
 def fetched(base: str, files: dict[str, str], name: str, progress: download.Progress | None) -> Path:
