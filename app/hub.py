@@ -18,6 +18,7 @@ from typing import Any
 from app import disk
 from app.atlases import Atlases
 from app.files import Files, start
+from app.measuring import Rulers
 from app.shelf import Shelf
 from app.sources import Sources
 from app.training import Trainer
@@ -97,6 +98,7 @@ class Hub:
         self.sources = Sources(self.options.pictures.split(os.pathsep), self.options.anywhere)
         self.files = Files()
         self.atlases = Atlases(library.home, self.options.atlases)
+        self.rulers = Rulers()
         self.trainer = Trainer(library.home, self.options.device)
 
     def start(self) -> None:

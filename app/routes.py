@@ -17,6 +17,8 @@ from app.looking import QUESTIONS, Look
 from app.mapping import PATTERN, Atlas
 from app.picturing import QUESTIONS as PATCHES
 from app.picturing import Patches
+from app.rulers import PATTERN as RULER
+from app.rulers import Ruled
 from app.training import IDS
 from app.trainings import Trained
 from app.transfers import Fetched, Upload
@@ -226,6 +228,7 @@ PATTERNS: list[tuple[str, type[RequestHandler]]] = [
     (rf"/runs/{_RUN}/(source|mask|picture)\.png", Given),
     (r"/library", Shelf),
     (PATTERN, Atlas),
+    (RULER, Ruled),
     (rf"/thumbnails/{_RUN}", Thumbnail),
 ]
 

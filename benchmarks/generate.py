@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,6 @@ from benchmarks.peers.cases import case
 from benchmarks.peers.rivals import PeerError, rival
 from benchmarks.report import Result, machine, place, replace
 from vizcore import ruler
-from vizcore.cli.score import COLUMNS, table
 from vizcore.export import contact_sheet
 from vizcore.generate import files
 from vizcore.generate.condition import Classes, Eyes
@@ -33,6 +32,7 @@ from vizcore.generate.spec import walk
 from vizcore.generate.training import quality
 from vizcore.look.pictures import fit
 from vizcore.rulerplot import plot
+from vizcore.rulertable import COLUMNS, table
 
 STEPS, FILTERS = 200, tuple(range(3))
 SEEDS = {"digits": 3, "faces": 1, "cifar10": 1, "squeezenet": 1}
@@ -156,7 +156,7 @@ def rivals(found: Measured) -> Iterator[tuple[str, np.ndarray, float]]:
 
 def write(key: str, found: Measured) -> None:
     """The part of the page, the plot, the sheet."""
-    what, rows = painters.PAINTERS[key], table(found.lengths)
+    what, rows = painters.PAINTERS[key], table([asdict(one) for one in found.lengths])
     judge = painters.judge(key)
     units = sorted({one.unit for one in found.lengths})
     lines = [f"### {what.title}\n"]

@@ -41,7 +41,7 @@ def plot(table: Sequence[Mapping[str, Any]], title: str, columns: Sequence[str] 
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'style="{STYLE}" role="img" aria-label="{escape(title)}">',
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+        f'<rect class="ground" width="{width}" height="{height}" fill="#ffffff"/>',
         _text(8, 20, title, INK, "font-weight:600;font-size:13px"),
     ]
     for number, names in enumerate(bands):
@@ -69,9 +69,9 @@ def _panel(table: Sequence[Mapping[str, Any]], name: str, left: int, top: int) -
             lines.append(_text(left, y + 14, "–", FAINT))
             continue
         long, spread = max(value, 0.0) / most * BAR, (_number(row, f"{name}_sd") or 0.0) / most * BAR
-        colour = REAL if row["method"] == "real" else BARS
+        colour, kind = (REAL, "bar real") if row["method"] == "real" else (BARS, "bar")
         lines.append(
-            f'<rect class="bar" x="{left}" y="{y + 3}" width="{long:.2f}" height="{ROW - 6}" fill="{colour}" '
+            f'<rect class="{kind}" x="{left}" y="{y + 3}" width="{long:.2f}" height="{ROW - 6}" fill="{colour}" '
             f'fill-opacity="0.75"><title>{escape(str(row["method"]))}: {value:.4g}</title></rect>'
         )
         if spread:
@@ -92,4 +92,5 @@ def _number(row: Mapping[str, Any], name: str) -> float | None:
 
 
 def _text(x: float, y: float, words: str, colour: str, style: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y}" fill="{colour}" style="{style}">{escape(words)}</text>'
+    kind = ' class="faint"' if colour == FAINT else ""
+    return f'<text{kind} x="{x:.1f}" y="{y}" fill="{colour}" style="{style}">{escape(words)}</text>'

@@ -10,6 +10,7 @@ from bokeh.core.properties import String
 
 from app import chains, notices, publish
 from app.intents import Fields, number, words
+from app.measuring import Measuring, offered
 from app.pages.networked import NetworkState
 from app.pages.running import RunningPage
 from app.permalink import Place, decode, encode
@@ -33,12 +34,15 @@ OFTEN = 0.3  # seconds from one telling of curves to the next, at least
 
 
 class GeneratorsState(NetworkState):
-    """Also the ``fields`` of the form, the ``generators`` at hand, the ``run`` that is shown, and its ``curves``."""
+    """Also the ``fields`` of the form, the ``generators`` at hand, the ``run`` that is shown, and its ``curves``;
+    what the ruler's form ``offers``, and what the ``ruler`` measured."""
 
     fields = String(default="")
     generators = String(default="")
     run = String(default="")
     curves = String(default="")
+    offers = String(default="")
+    ruler = String(default="")
 
 
 class GeneratorsPage(RunningPage):
@@ -53,6 +57,8 @@ class GeneratorsPage(RunningPage):
         "once": lambda page, fields: page.step(),
         "further": lambda page, fields: page.further(),
         "fork": lambda page, fields: page.fork(number(fields, "step"), reseed=fields.get("reseed") is True),
+        "measure": lambda page, fields: page.measure(fields),
+        "stop": lambda page, fields: page.measuring.stop(),
     }
 
     def __init__(self, session: Session) -> None:
@@ -62,6 +68,10 @@ class GeneratorsPage(RunningPage):
         self._drawn: tuple[str, int, str] | None = None
         self._told_at = 0.0
         self._opened: dict[str, Any] | None = None  # where a run is to be shown that was opened
+        self.measuring = Measuring(self)
+        self._models: list[dict[str, Any]] = []
+        self._card: Mapping[str, Any] = {}
+        self._folders: list[str] = []
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -78,6 +88,8 @@ class GeneratorsPage(RunningPage):
             self._look()
             if not self._wanted:
                 self._arrive()
+                self.measuring.arrive()
+            self.pending.add(self.hub.engine.known(), self._take_folders)
         super().show(on)
 
     def _look(self) -> None:
@@ -112,6 +124,7 @@ class GeneratorsPage(RunningPage):
     def tick(self) -> None:
         before = self.run
         super().tick()
+        self.measuring.tick()
         if before and not self.run:
             publish.put(self.state, "curves", "")
 
@@ -123,6 +136,49 @@ class GeneratorsPage(RunningPage):
             self._drawn, self._told_at = key, now
             publish.put(self.state, "curves", {"run": run, **chains.curves(reader, told["state"] == "done")})
         return told
+
+    # -- the ruler -------------------------------------------------------------------------------------------
+
+    @property
+    def network(self) -> Mapping[str, Any]:
+        """What is told of the network that is looked into; empty before it is known."""
+        return self._told
+
+    @property
+    def known(self) -> list[str]:
+        """The networks that may be named."""
+        return [self.hub.default_model(), *self._known]
+
+    def _take_models(self, models: list[dict[str, Any]]) -> None:
+        self._models = models
+        super()._take_models(models)
+
+    def _take_network(self, model: str, description: Mapping[str, Any], methods: list[dict[str, str]]) -> None:
+        if model == self._wanted:
+            self._card = description["card"]
+        super()._take_network(model, description, methods)
+
+    def _take_folders(self, rows: list[dict[str, Any]]) -> None:
+        self._folders = [name for row in rows if not row["only"] and (name := self.hub.sources.name(row["source"]))]
+        self._offer()
+
+    def _tell(self) -> None:
+        super()._tell()
+        self._offer()
+
+    def _offer(self) -> None:
+        if self._told:
+            publish.put(self.state, "offers", offered(self.hub, self._told, self._card, self._models, self._folders))
+
+    def measure(self, fields: Fields) -> None:
+        """Hold the pictures of several methods to one ruler; raises what cannot be."""
+        if self._told:
+            self.measuring.begin(fields)
+
+    def check_generator(self, name: str) -> None:
+        """Raises :class:`GeneratorError` for one that is not at hand."""
+        if name not in [entry.name for entry in self._shelf]:
+            raise GeneratorError(f"There is no generator {name[:60]!r}.", "Choose one from the list.")
 
     # -- what a person does --------------------------------------------------------------------------------
 
@@ -139,15 +195,15 @@ class GeneratorsPage(RunningPage):
         model, variant, name = str(self._told["model"]), words(fields, "variant"), words(fields, "generator")
         if variant not in VARIANTS:
             raise SpecError("There is no such method.", f"Use one of {', '.join(VARIANTS)}.")
-        if name and name not in [entry.name for entry in self._shelf]:
-            raise GeneratorError(f"There is no generator {name[:60]!r}.", "Choose one from the list.")
+        if name:
+            self.check_generator(name)
         layer, each = words(fields, "layer"), int(PARAMS["chains"].clamp(fields.get("chains")))
         targets = parse_channels(words(fields, "targets"))
         if len(targets) * each > MAX_FILTERS:
             raise SpecError(
                 f"{len(targets) * each} chains are too many for one run.", f"Choose at most {MAX_FILTERS} of them."
             )
-        self._check(layer, max(targets))
+        self.check(layer, max(targets))
         rows = [target * each + chain for target in targets for chain in range(each)]
         given = fields.get("values")
         values: dict[str, Value] = {
@@ -161,7 +217,7 @@ class GeneratorsPage(RunningPage):
             mask=words(fields, "mask"), **values,
         )  # fmt: skip
 
-    def _check(self, layer: str, highest: int) -> None:
+    def check(self, layer: str, highest: int) -> None:
         """Raises :class:`SpecError` for a class or a unit that the network has not."""
         if not layer:
             count, what = len(self._told["classes"]), "class"

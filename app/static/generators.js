@@ -3,6 +3,7 @@
 import { Frames } from "./frames.js"
 import * as frame from "./frame.js"
 import * as notices from "./notices.js"
+import * as ruler from "./ruler.js"
 import * as view from "./chains.js"
 import { choose, complain, offer, post } from "./look.js"
 import { given, half, nameOfMask } from "./starts.js"
@@ -73,6 +74,8 @@ export function start(send) {
   })
   id("fork").addEventListener("click", actions.fork)
   for (const button of document.querySelectorAll("#page-generators [data-save]")) button.addEventListener("click", () => save(button.dataset.save))
+  ruler.start(send, () => ({ generator: id("generator").value, layer: id("layer").value, targets: id("targets").value, fit: fields ? id("fit").value : "exact" }), ruled)
+  ruled()
   on("theme", () => run && draw())
   new ResizeObserver(() => run && lay()).observe(id("wall"))
   new ResizeObserver(() => run && draw()).observe(id("curve"))
@@ -89,6 +92,8 @@ export function take(name, text) {
   const told = JSON.parse(text)
   if (name === "busy") write(id("busy"), `${told} …`)
   if (name === "models") offer(id("model"), told, network?.model)
+  if (name === "offers") ruler.offer(told)
+  if (name === "ruler") ruler.take(told)
   if (name === "fields") makeForm(told)
   if (name === "generators") (shelf = told), offerGenerators()
   if (name === "network") enter(told)
@@ -262,9 +267,19 @@ function brought(event, put) {
   begins()
 }
 
-/** The form was changed: codes walk anew, soon. */
+/** The ruler was opened or closed. */
+function ruled() {
+  write(id("title"), ruler.isOpen() ? "Ruler" : run?.spec.generator || "Chains")
+  frame.place()
+  if (ruler.isOpen()) return
+  if (run) lay(), show()
+  if (seen_ && network && !open) again()
+}
+
+/** The form was changed: codes walk anew, soon; while the ruler is open they wait. */
 function again() {
   clearTimeout(soon)
+  if (ruler.isOpen()) return
   open = false
   soon = setTimeout(() => void begin(false), SOON)
 }
@@ -484,7 +499,7 @@ function dress() {
   view.stage(id("stage"), item)
   const spread = view.diversity(run, shown, target)
   write(id("diversity"), spread === null ? "" : `diversity ${spread.toFixed(3)}`)
-  write(id("title"), run.spec.generator || "Chains")
+  write(id("title"), ruler.isOpen() ? "Ruler" : run.spec.generator || "Chains")
   view.strip(id("kept"), context(), ([step, channel]) => {
     selected = channel
     live = false
@@ -509,8 +524,8 @@ function save(form) {
 // -- address, keys, tests
 
 export function query() {
-  if (!run) return new URLSearchParams([...new URLSearchParams(location.search)].filter(([name]) => name !== "page" && open)).toString()
-  return [run.address, selected === null ? "" : `filter=${selected}`, live ? "" : `step=${at}`].filter(Boolean).join("&")
+  if (!run) return open ? new URLSearchParams([...new URLSearchParams(location.search)].filter(([name]) => name !== "page")).toString() : ruler.query()
+  return [run.address, ruler.query(), selected === null ? "" : `filter=${selected}`, live ? "" : `step=${at}`].filter(Boolean).join("&")
 }
 
 function neighbour(by) {
@@ -543,4 +558,5 @@ export const state = () => ({
   model: network?.model ?? null, generator: id("generator").value, run: run?.id ?? null, spec: run?.spec ?? null, state: run?.state ?? null,
   latest: run?.latest ?? -1, steps: run?.steps ?? 0, kept: steps.length, at, live, painted, selected, begun, knobs: run?.knobs ?? [], now: run?.now ?? null,
   ends: curves?.ends?.length ?? 0, root: run?.root ?? 0, busy: loading, note: id("note").textContent,
+  ruler: ruler.state(),
 })

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.app.fake_look import FakeLooking
 from tests.app.fake_patches import FakePatching
+from tests.app.fake_ruler import FakeMeasuring
 from vizcore import lineage
 from vizcore.engine.jobs import Job
 from vizcore.errors import EngineError, HistoryError, LayerError, SpecError, VizcoreError
@@ -78,7 +79,7 @@ def picture(step: int, channel: int, size: int, grey: bool) -> np.ndarray:
     return np.clip(128 + 110 * growth * np.stack(planes, -1), 0, 255).astype(np.uint8)
 
 
-class FakeEngine(FakeLooking, FakePatching):
+class FakeEngine(FakeLooking, FakePatching, FakeMeasuring):
     """Commands answer at once; ``pace`` seconds a step, or by hand with :meth:`turn` when it is None."""
 
     def __init__(self, library: Library, pace: float | None = None) -> None:

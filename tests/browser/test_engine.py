@@ -21,11 +21,14 @@ from PIL import Image
 
 from tests.browser.conftest import ROOT, Visit
 from vizcore.ascent import ascend
+from vizcore.engine.measuring import real_pictures
+from vizcore.generate.names import open_generator
 from vizcore.history import RunReader, decode
 from vizcore.look.collections import collect
 from vizcore.look.patches import patches
 from vizcore.look.tally import Tally
 from vizcore.ranking import judge
+from vizcore.ruler import REAL, Order, Ruler
 from vizcore.runs import Library
 from vizcore.spec import Knobs
 from vizcore.zoo.load import load
@@ -315,3 +318,61 @@ def test_the_page_finds_the_patches_that_a_tally_finds(visit: Open, tmp_path: Pa
     values = [one["value"] for one in told["held"]["patches"]]
     np.testing.assert_allclose(values, [one.value for one in found], rtol=1e-4)
     assert here.page.get_by_test_id("patch").locator("img").count() == 2 * len(found)
+
+
+def test_the_page_measures_what_the_ruler_measures(visit: Open, tmp_path: Path) -> None:
+    pictures = tmp_path / "real"
+    pictures.mkdir()
+    for number in range(8):
+        pixels = np.random.default_rng(number).integers(0, 255, (28, 28), np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{number}.png")
+    here = visit()
+    page = here.page
+    page.goto(f"{here.address}?page=generators&model=digits&ruler=")
+    here.until("s.generators.model === 'digits' && s.generators.ruler.first !== null", 60)
+    assert "No pictures of its kind are at hand" in page.get_by_test_id("ruler-missing").inner_text()
+    page.get_by_test_id("generators-targets").fill("3, 8")
+    page.get_by_test_id("generators-targets").press("Tab")
+    for name in ("pixel", "maco", "paper3", "dgn-am"):
+        page.get_by_test_id(f"ruler-{name}").uncheck()
+    page.get_by_test_id("ruler-steps").fill("5")
+    page.get_by_test_id("ruler-pictures").fill(str(pictures))
+    page.get_by_test_id("ruler-measure").click()
+    told = here.until("s.generators.ruler.state === 'done' && s.generators.ruler.plotted", 60)["generators"]
+    assert told["ruler"]["methods"] == [REAL, "fourier", "ppgn"]
+    assert told["begun"] == 0  # no codes walk behind the ruler
+
+    # the numbers of the file are those of the ruler, and those of the page
+    with page.expect_download() as saved:
+        page.get_by_test_id("ruler-json").click()
+    facts = json.loads(Path(saved.value.path()).read_text())
+    network = load("digits")
+    real, _ = real_pictures(str(pictures), network.card, 500)
+    order = Order("", (3, 8), ("fourier", "ppgn"), 2, 5)
+    ruler = Ruler(network, order, real, open_generator("digits-generator", network))
+    for (method, _, lengths), row in zip(ruler.measure(), facts["table"], strict=True):
+        assert row["method"] == method
+        for column in ("activation", "nearest", "spectrum"):
+            mean = float(np.mean([getattr(one, column) for one in lengths]))
+            assert row[column] == pytest.approx(mean, rel=0.05)
+        assert f"{row['nearest']:.1f}" in page.get_by_test_id(f"ruler-row-{method}").inner_text()
+        tiles = page.get_by_test_id(f"ruler-tiles-{method}")
+        tiles.scroll_into_view_if_needed()
+        page.wait_for_function("(image) => image.complete", arg=tiles.element_handle())
+        seeds = 1 if method == REAL else 2
+        assert tiles.evaluate("(image) => [image.naturalWidth, image.naturalHeight]") == [170, 86 * seeds - 2]
+    assert page.get_by_test_id("ruler-plot").locator("rect.bar").count() >= 3 * 5
+
+    # a measurement is given up, which keeps what is there; the address shows it again, the walk comes back
+    page.get_by_test_id("ruler-steps").fill("8000")
+    page.get_by_test_id("ruler-measure").click()
+    here.until("s.generators.ruler.state === 'running' && s.generators.ruler.methods.length === 1")
+    page.get_by_test_id("ruler-measure").click()
+    told = here.until("s.generators.ruler.state === 'stopped'")["generators"]["ruler"]
+    here.until(f"location.search.includes('{told['id']}')")
+    page.reload()
+    here.until(f"s.generators.ruler.id === '{told['id']}' && s.generators.ruler.methods.length === 1")
+    page.get_by_test_id("generators-ruler").click()
+    here.until("!s.generators.ruler.open && s.generators.run")
+    page.get_by_test_id("generators-run").click()
+    here.until("s.generators.state === 'paused'")

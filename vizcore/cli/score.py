@@ -6,7 +6,7 @@ import json as json_module
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -15,14 +15,9 @@ import vizcore
 from vizcore.cli import bars, console
 from vizcore.cli.render import memory_errors, open_network, writable
 from vizcore.errors import SpecError
-
-if TYPE_CHECKING:
-    from vizcore.ruler import Length
+from vizcore.rulertable import COLUMNS, Length, table
 
 FACTS, SHEET, PLOT = "score.json", "sheet.png", "plot.svg"
-COLUMNS = (
-    "activation", "held_out", "transfer", "transferred", "nearest", "spectrum", "diversity", "seconds",
-)  # fmt: skip
 TILE = 64  # px of a tile of the sheet, at least
 
 
@@ -72,8 +67,8 @@ def score(order: Order, out: Path) -> console.Result:
         size = None if order.dataset in ("efl", "mnist", "svhn") else network.card.size
         dataset = open_dataset(order.dataset, order.data, size, None, 0, reading, fetching)
     real = (dataset.test or dataset.any).images
-    rows = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[: order.most]
-    measure = ruler.Ruler(network, plan, real[rows], generator, other, order.fit)
+    chosen = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[: order.most]
+    measure = ruler.Ruler(network, plan, real[chosen], generator, other, order.fit)
     writable(out)
     began = time.perf_counter()
     lengths: list[Length] = []
@@ -86,28 +81,15 @@ def score(order: Order, out: Path) -> console.Result:
             tiles += list(shown)
             captions += [f"{method} {unit}" for unit in target.numbers]
             advance(number)
+    rows = [asdict(one) for one in lengths]
     data = {
         "model": order.model, "layer": target.layer, "units": list(target.numbers), "dataset": dataset.name,
-        "real": len(rows), "generator": order.generator, "transfer": order.transfer, "seeds": order.seeds,
-        "table": table(lengths), "units_table": [asdict(one) for one in lengths], "vizcore": vizcore.__version__,
+        "real": len(chosen), "generator": order.generator, "transfer": order.transfer, "seeds": order.seeds,
+        "table": table(rows), "units_table": rows, "vizcore": vizcore.__version__,
         "weights_hash": network.card.weights_hash, "seconds": round(time.perf_counter() - began, 2),
     }  # fmt: skip
     _save(out, data, tiles, captions, len(target.numbers))
     return console.Result(data, _view(data))
-
-
-def table(lengths: list[Length]) -> list[dict[str, Any]]:
-    """A row for each method: mean, and deviation over units, of each column."""
-    rows = []
-    for method in dict.fromkeys(one.method for one in lengths):
-        row: dict[str, Any] = {"method": method}
-        for column in COLUMNS:
-            values = [getattr(one, column) for one in lengths if one.method == method]
-            present = [value for value in values if value is not None]
-            row[column] = float(np.mean(present)) if present else None
-            row[f"{column}_sd"] = float(np.std(present)) if present else None
-        rows.append(row)
-    return rows
 
 
 def _save(out: Path, data: dict[str, Any], tiles: list[np.ndarray], captions: list[str], columns: int) -> None:

@@ -22,8 +22,8 @@ from typing import Any
 from vizcore import spec as specs
 from vizcore.engine import worker_main
 from vizcore.engine.jobs import Job
-from vizcore.engine.patches import Patches
 from vizcore.engine.protocol import ACTIVE, BEGINNING, Config, Event, RunState
+from vizcore.engine.scores import Scores
 from vizcore.errors import EngineError, from_dict
 from vizcore.lineage import Line
 from vizcore.params import Value
@@ -43,7 +43,7 @@ Turn = tuple[int, str, Value]  # of a knob: step, name, value
 Refusal = tuple[str, str]  # message and hint: an exception object that is raised again and again would grow
 
 
-class Engine(Patches):
+class Engine(Scores):
     """Commands for the one process in which torch runs; safe to use from any thread.
 
     Every command returns a :class:`~concurrent.futures.Future`, whose result or :class:`VizcoreError` comes from

@@ -44,6 +44,35 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What :mod:`vizcore.ruler` is to compare methods on.
+
+    Args:
+        layer: of the units; empty for classes.
+        units: channels or classes.
+        generator: for the methods that walk a code; empty without.
+        fit: how its pictures come to the network's size.
+        judge: another network of the same classes; empty without.
+        source: real pictures: a folder, a zip, or the name of a data set; empty without.
+        most: real pictures, at most.
+        seeds: pictures of each unit.
+        steps: of every method; its own number if 0.
+    """
+
+    model: str
+    arch: str | None
+    layer: str
+    units: tuple[int, ...]
+    generator: str = ""
+    fit: str = "exact"
+    judge: str = ""
+    source: str = ""
+    most: int = 500
+    seeds: int = 2
+    steps: int = 0
+
+
+@dataclass(frozen=True)
 class RunState:
     """The newest that is known of a run.
 

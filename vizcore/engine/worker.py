@@ -20,6 +20,7 @@ from vizcore.ascent import ascend
 from vizcore.engine.devices import choose, set_threads
 from vizcore.engine.failures import explain, logger
 from vizcore.engine.looking import Looking
+from vizcore.engine.measuring import Measuring
 from vizcore.engine.networks import Networks
 from vizcore.engine.patching import Patching
 from vizcore.engine.protocol import BEGINNING, Config, Event, Place, RunState
@@ -68,7 +69,7 @@ class Worker:
             self._with_network, self._works, lambda number, job: self._inbox.put((number, job)),
             lambda error: explain(error, self._bench.log), LATER,
         )  # fmt: skip
-        self._looking, self._patching = Looking(*beside), Patching(*beside)
+        self._looking, self._patching, self._measuring = Looking(*beside), Patching(*beside), Measuring(*beside)
         self._scheduler = Scheduler()
         self._closing = False
         self._warm = False
@@ -281,6 +282,7 @@ class Worker:
             "natural": self._natural,
             **self._looking.handlers(),
             **self._patching.handlers(),
+            **self._measuring.handlers(),
         }
 
     def _with_network(
