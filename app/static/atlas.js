@@ -1,5 +1,6 @@
 // The page Atlas: fetches an atlas when Python says that there is a newer one; of its wall only what is seen is there.
 
+import { caption, offered, orders, sort } from "./atlassort.js"
 import { sections } from "./atlasunit.js"
 import * as frame from "./frame.js"
 import * as notices from "./notices.js"
@@ -41,10 +42,9 @@ function read() {
   const asked = new URLSearchParams(location.search)
   for (const name of ["atlas", "layer"]) look[name] = (asked.get(name) ?? look[name]).slice(0, 200)
   look.search = (asked.get("search") ?? "").slice(0, 200)
-  look.sort = Object.hasOwn(ORDERS, asked.get("sort") ?? "") ? asked.get("sort") : "channel"
+  look.sort = orders.includes(asked.get("sort")) ? asked.get("sort") : "channel"
   look.channel = /^\d{1,7}$/.test(asked.get("channel") ?? "") ? Number(asked.get("channel")) : null
   byId("atlas-search").value = look.search
-  byId("atlas-sort").value = look.sort
 }
 
 export const ready = () => {}
@@ -153,8 +153,6 @@ function strip(layers) {
   buttons.find((button) => button.dataset.layer === focused)?.focus()
 }
 
-const gain = (unit) => (unit.end ?? 0) - (unit.start ?? 0)
-
 /** Whether a filter answers to a word: a number, a range, or a text of its status. */
 function matches(unit, word) {
   const range = /^(\d+)-(\d+)$/.exec(word)
@@ -163,17 +161,21 @@ function matches(unit, word) {
   return (unit.error ? `failed ${unit.error}` : (unit.status ?? "")).toLowerCase().includes(word)
 }
 
-const ORDERS = {
-  channel: (a, b) => a.channel - b.channel,
-  end: (a, b) => (b.end ?? -Infinity) - (a.end ?? -Infinity) || a.channel - b.channel,
-  gain: (a, b) => gain(b) - gain(a) || a.channel - b.channel,
-  status: (a, b) => String(a.status).localeCompare(String(b.status)) || a.channel - b.channel,
+/** The orders that the layer has numbers for. */
+function choices(units) {
+  const select = byId("atlas-sort")
+  const wanted = offered(units, look.sort)
+  if (String(wanted.map(([name]) => name)) !== String([...select.options].map((one) => one.value))) {
+    select.replaceChildren(...wanted.map(([value, label]) => element("option", { value }, label)))
+  }
+  select.value = look.sort
 }
 
 function arrange() {
   const all = (about?.id === look.atlas && layer()?.units) || []
+  choices(all)
   const words = look.search.toLowerCase().split(/[\s,]+/).filter(Boolean)
-  rows = all.filter((unit) => words.every((word) => matches(unit, word))).sort(ORDERS[look.sort])
+  rows = sort(all.filter((unit) => words.every((word) => matches(unit, word))), look.sort)
   write(byId("atlas-count"), rows.length === all.length ? `${all.length} filters` : `${rows.length} of ${all.length} filters`)
   for (const tile of tiles.values()) {
     tile.remove()
@@ -198,7 +200,7 @@ function paint() {
     wanted.add(one.channel)
     if (!tiles.has(one.channel)) {
       const picture = element("img", { alt: "", decoding: "async", draggable: false, src: one.tile ? `atlas/${about.id}/${one.tile}.webp` : null })
-      const tile = element("button", { type: "button", class: "unit", role: "option", tabIndex: -1, "data-channel": String(one.channel), title: one.error ?? one.status ?? "", onclick: () => choose({ channel: one.channel }) }, picture, String(one.channel))
+      const tile = element("button", { type: "button", class: "unit", role: "option", tabIndex: -1, "data-channel": String(one.channel), title: one.error ?? one.status ?? "", onclick: () => choose({ channel: one.channel }) }, picture, [one.channel, caption(one, look.sort)].filter((text) => text !== "").join(" · "))
       tiles.set(one.channel, tile)
       byId("atlas-length").append(tile)
     }

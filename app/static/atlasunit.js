@@ -1,5 +1,6 @@
 // The unit's page of the Atlas: what a filter looks for, and what there is to judge it by.
 
+import { times } from "./atlassort.js"
 import { element, number } from "./text.js"
 
 const NAMES = { patches: "real patches", deconv: "their deconvolution", weights: "incoming weights", similar: "similar filters" }
@@ -43,7 +44,8 @@ function steps(all) {
 function facts(of, one, real) {
   const rows = [["score", number(one.end)], ["at the start", number(one.start)], ["status", one.error ?? one.status ?? ""], ["sees", of.receptive_field ? `${of.receptive_field} px` : "the whole picture"]]
   if (real) {
-    rows.push(["highest real", `${number(real.highest)}${real.highest > 0 && one.end ? `, the picture has ${number(one.end / real.highest)} times that` : ""}`])
+    const ratio = times(one, real.highest)
+    rows.push(["highest real", `${number(real.highest)}${ratio === null ? "" : `, the picture has ${number(one.peak)}: ${number(ratio)} times that`}`])
     rows.push(["off", real.dead ? "always: it is dead" : percent(real.off)])
     if (real.class) rows.push(["prefers", `${real.class} (${number(real.selectivity)})`])
   }

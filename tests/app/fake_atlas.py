@@ -39,7 +39,7 @@ def beside(folder: Path, layer: str, channels: range, source: str, fingerprint: 
         documents = {
             "steps": {"steps": [{"step": s, "score": 0.1 * s, "picture": colour(s, c, 0)} for s in (0, 4, 40)]},
             "patches": {
-                "pictures": 90, "highest": 4.0, "mean": 0.5, "off": 0.25, "dead": False, "selectivity": 0.7,
+                "pictures": 90, "highest": 2.0 * c, "mean": 0.5, "off": 0.25, "dead": False, "selectivity": 0.7,
                 "class": "tench",
                 "patches": [
                     {"name": f"<b>/{at}.png", "label": "tench", "value": 4.0 - at, "picture": colour(at * 20, c, 200)}
@@ -54,7 +54,7 @@ def beside(folder: Path, layer: str, channels: range, source: str, fingerprint: 
             name = head.address(layer, c)
             if part != "steps":
                 name = evidence.address(head, part, layer, c, fingerprint)
-                manifests.put_part(manifest, c, part, name)
+                manifests.put_part(manifest, c, part, name, evidence.scores(part, document))
             store.write(evidence.file_of(name), evidence.pack(document))
     store.write(manifests.name(layer), manifest.to_json())
 
@@ -77,7 +77,13 @@ def make(folder: Path, layers: dict[str, int], model: str = "imagenette-robust",
                 colour = np.full((64, 64, 3), (channel * 37 % 256, channel * 91 % 256, order * 80 % 256), np.uint8)
                 recipe = Recipe(head.spec(layer, (channel,)), 40, (), channel)
                 store.write(tile_name(tile), png_bytes(colour, recipe))
-            manifest.units[channel] = {"tile": tile, "start": 0.0, "end": float(count - channel), "status": "ok"}
+            manifest.units[channel] = {
+                "tile": tile,
+                "start": 0.0,
+                "end": float(count - channel),
+                "peak": 12.0,
+                "status": "ok",
+            }
         error = {"kind": "EngineError", "message": "The worker died of this filter.", "hint": ""}
         manifest.units[count - 1] = {"error": error, "tries": 3}
         store.write(manifests.name(layer), manifest.to_json())

@@ -51,6 +51,10 @@ def test_what_lies_beside_a_filter_is_had_by_layer_and_number(tmp_path: Path) ->
     assert set(found) == {"steps", "patches", "deconv", "weights", "similar"}
     assert found["weights"]["kernels"][0]["sources"][0]["origins"] == [["a", 2]]
     assert atlases.unit("one", "a", 2) == {}
+    units = {layer["layer"]: layer["units"] for layer in atlases.about("one")["layers"]}
+    numbers = ("end", "peak", "highest", "mean", "off", "selectivity", "strongest", "nearest")
+    assert [units["b/c"][3].get(name) for name in numbers] == [3.0, 12.0, 6.0, 0.5, 0.25, 0.7, 0.8, 0.9]
+    assert [units["a"][3].get(name) for name in numbers] == [3.0, 12.0, *[None] * 6]
     for ident, layer, channel in (("one", "a", 99), ("one", "z", 0), ("two", "a", 0)):
         with pytest.raises(ExportError):
             atlases.unit(ident, layer, channel)

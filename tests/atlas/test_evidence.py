@@ -19,7 +19,7 @@ from tests.atlas import nets
 from vizcore.atlas import engines, evidence, manifest, plan
 from vizcore.atlas.evidence import PARTS, SURVEY, Evidence
 from vizcore.atlas.shard import Shard, render_shard
-from vizcore.atlas.store import Folder, open_store
+from vizcore.atlas.store import Folder, open_store, tile_name
 from vizcore.errors import ExportError, PictureError
 from vizcore.layers import Cut
 from vizcore.look.collections import collect
@@ -38,6 +38,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def beside(out: Path, layer: str, channel: int) -> dict[str, Any]:
     [found] = [one for one in manifest.read_all(open_store(out)) if one.layer == layer]
     return evidence.read(open_store(out), found.units[channel])
+
+
+def scores(out: Path, layer: str, channel: int) -> dict[str, Any]:
+    [found] = [one for one in manifest.read_all(open_store(out)) if one.layer == layer]
+    said: dict[str, Any] = found.units[channel]["scores"]
+    return said
 
 
 def opened(picture: str) -> Image.Image:
@@ -63,6 +69,11 @@ def test_what_lies_beside_a_tile_is_true(data: Path, tmp_path: Path) -> None:
         order = np.argsort(-peaks[:, channel], kind="stable")[:9]
         assert [one["name"] for one in found["patches"]["patches"]] == [collection.names[i] for i in order]
         assert found["patches"]["highest"] == pytest.approx(peaks[:, channel].max(), rel=1e-4)
+        said = scores(tmp_path, "conv2", channel)
+        assert said["highest"] == pytest.approx(peaks[:, channel].max(), rel=1e-4)
+        assert said["mean"] == pytest.approx(flat[channel].mean(), rel=1e-3, abs=1e-5)
+        assert said["off"] == pytest.approx((flat[channel] <= 0).mean(), abs=1e-6)
+        assert said["nearest"] == pytest.approx(max(np.delete(wanted[channel], channel).max(), 0), abs=1e-3)
         assert opened(found["patches"]["patches"][0]["picture"]).size == (5, 5)  # its receptive field
         assert len(found["deconv"]["patches"]) == 9
         for other, value in found["similar"]["neighbours"]:
@@ -73,6 +84,7 @@ def test_what_lies_beside_a_tile_is_true(data: Path, tmp_path: Path) -> None:
         norms = np.linalg.norm(weight[channel].reshape(4, -1), axis=1)
         assert [one["origins"] for one in kernel["sources"]] == [[["conv1", int(i)]] for i in np.argsort(-norms)]
         assert sum(one["share"] for one in kernel["sources"]) == pytest.approx(1, abs=1e-4)
+        assert said["strongest"] == pytest.approx((norms**2 / (norms**2).sum()).max(), abs=1e-5)
     first = beside(tmp_path, "conv1", 0)["weights"]["kernels"][0]
     assert opened(first["picture"]).size == (3, 3)
 
@@ -190,6 +202,41 @@ def test_a_survey_goes_before_what_is_made_from_it() -> None:
     assert sorted(c for one in shards if one.layer == "a" for c in one.channels) == list(range(10))
     assert max(one.seconds for one in shards) <= plan.LONGEST
     assert not [one for one in plan.cut_parts([("a", left)], {"a": (5.0, 1.0)}, 2, {"a"}) if one.parts == (SURVEY,)]
+
+
+def test_the_scores_of_parts_are_found_again_and_go_with_them(data: Path, tmp_path: Path) -> None:
+    """An atlas of an older vizcore has parts without scores, and a manifest may be lost."""
+    work, network = nets.work_for(tmp_path, evidence=nets.beside(data))
+    nets.run(work, network, nets.Inline(work))
+    before = scores(tmp_path, "conv2", 3)
+    assert set(before) == {"highest", "mean", "off", "selectivity", "strongest", "nearest"}
+    for path in (tmp_path / "layers").glob("*.json"):
+        text = json.loads(path.read_text())
+        for unit in text["units"].values():
+            del unit["scores"]
+        path.write_text(json.dumps(text))
+    nets.run(work, network, nets.Inline(work))
+    assert scores(tmp_path, "conv2", 3) == before
+    for path in (tmp_path / "layers").glob("*.json"):
+        path.unlink()
+    nets.run(work, network, nets.Inline(work))
+    assert scores(tmp_path, "conv2", 3) == before
+    [one] = [found for found in manifest.read_all(open_store(tmp_path)) if found.layer == "conv2"]
+    manifest.put_part(one, 3, "patches", None)
+    assert set(one.units[3]["scores"]) == {"strongest", "nearest"}
+
+
+def test_the_peak_of_a_tile_is_the_highest_activation_in_it(tmp_path: Path) -> None:
+    work, network = nets.work_for(tmp_path)
+    nets.run(work, network, nets.Inline(work))
+    [found] = [one for one in manifest.read_all(open_store(tmp_path)) if one.layer == "conv2"]
+    for channel, unit in found.units.items():
+        with Image.open(io.BytesIO(open_store(tmp_path).read(tile_name(unit["tile"])))) as picture:
+            pixels = np.asarray(picture)
+        with torch.no_grad():
+            maps = Cut(network.module, ["conv2"])(tensor(network, pixels, size=16))["conv2"][0, channel]
+        assert unit["peak"] == pytest.approx(float(maps.max()), rel=1e-4)
+        assert unit["end"] == pytest.approx(float(maps.mean()), rel=1e-4)
 
 
 def test_a_document_that_names_other_files_or_is_damaged_is_left_out(tmp_path: Path) -> None:

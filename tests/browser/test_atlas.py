@@ -58,8 +58,21 @@ def test_a_units_page_leads_to_its_sources_its_neighbours_and_back(visit: Make, 
     assert unit.locator(".atlas-nine figure").count() == 9
     page.wait_for_function("[...document.querySelectorAll('#atlas-unit img')].every((one) => one.naturalWidth > 0)")
     text = unit.inner_text()
-    for words in ("tench (0.70)", "The deconvnet is <i>not</i> defined.", "strongest 2 of 12 inputs", "r 0.90"):
+    for words in (
+        "tench (0.70)",
+        "the picture has 12.0",
+        "1.50 times that",
+        "The deconvnet is <i>not</i> defined.",
+        "strongest 2 of 12 inputs",
+        "r 0.90",
+    ):
         assert words in text
+    page.get_by_test_id("atlas-sort").select_option("highest")
+    here.until("s.atlas.rows.slice(0, 4).join() === '5,4,3,0'")  # those without evidence come last
+    assert page.locator("#atlas-wall [data-channel='5']").inner_text() == "5 · 10.0"
+    page.get_by_test_id("atlas-sort").select_option("ratio")
+    here.until("s.atlas.rows.slice(0, 4).join() === '3,4,5,0'")
+    page.get_by_test_id("atlas-sort").select_option("channel")
     away = unit.locator("a.atlas-link")
     assert "layer=elsewhere&filters=3" in away.get_attribute("href")
     unit.locator("[data-testid='atlas-similar'] [data-channel='5']").click()
@@ -67,6 +80,8 @@ def test_a_units_page_leads_to_its_sources_its_neighbours_and_back(visit: Make, 
     unit.locator(f".atlas-source [data-layer='{FIRST}']").click()
     here.until(f"s.atlas.layer === '{FIRST}' && s.atlas.channel === 2 && s.atlas.beside?.length === 0")
     assert "Not gathered" in unit.inner_text()
+    assert page.locator("#atlas-sort [value='end']").count() == 1
+    assert page.locator("#atlas-sort [value='highest']").count() == 0  # no filter of this layer has it
     page.go_back()
     here.until(f"s.atlas.layer === '{SECOND}' && s.atlas.channel === 5")
     page.go_back()
@@ -99,6 +114,8 @@ def test_a_static_site_opens_from_its_folder(alone: Any, tmp_path: Path) -> None
     alone.on("pageerror", lambda error: noise.append(str(error)))
     alone.goto((tmp_path / "site" / "index.html").as_uri())
     alone.wait_for_function("document.querySelectorAll('.tile').length === 30")
+    alone.select_option("#sort", "highest")
+    alone.wait_for_function("document.querySelector('.tile')?.textContent === '7 · 14.0'")
     alone.fill("#search", "7")
     alone.wait_for_function("document.querySelectorAll('.tile').length === 1")
     alone.click(".tile[data-channel='7']")

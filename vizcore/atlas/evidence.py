@@ -25,6 +25,13 @@ PARTS = ("patches", "deconv", "weights", "similar")
 FROM_PICTURES = ("patches", "deconv", "similar")  # parts that need real pictures
 SURVEY = "survey"  # of a layer: one pass over the pictures, from which its parts are made
 FOLDER, SURVEYS = "parts", "surveys"
+SCORES: Mapping[str, tuple[str, ...]] = {
+    "patches": ("highest", "mean", "off", "selectivity"),
+    "deconv": (),
+    "weights": ("strongest",),
+    "similar": ("nearest",),
+}
+"""Of each part, the numbers by which filters can be compared (:func:`scores`)."""
 SIDE = 112  # px of a picture in a part, at most
 STEPS_SIDE = 96
 _SMALL = 48  # px up to which pictures are kept without loss: there it costs little, and blur would show
@@ -86,6 +93,32 @@ def _hash(facts: list[Any]) -> str:
 def pack(document: Mapping[str, Any]) -> bytes:
     """A part as it lies in a store."""
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+def scores(part: str, document: Mapping[str, Any]) -> dict[str, float]:
+    """What a part says in numbers; nothing if it only says why it is not there.
+
+    ``highest``, ``mean``, ``off`` (share of places where it is zero) and ``selectivity`` over the real pictures;
+    ``strongest``: the share of the squared weights that its strongest input has; ``nearest``: the correlation with the
+    nearest filter.
+    """
+    if "why" in document:
+        return {}
+    found = {name: document.get(name) for name in SCORES[part]}
+    if part == "weights":
+        shares = [source["share"] for kernel in document["kernels"] for source in kernel["sources"]]
+        found["strongest"] = max(shares, default=None)
+    elif part == "similar":
+        found["nearest"] = max((value for _, value in document["neighbours"]), default=None)
+    return {name: round(float(value), 6) for name, value in found.items() if value is not None}
+
+
+def scores_in(part: str, data: bytes | None) -> dict[str, float]:
+    """The scores of a part as it lies in a store; none if it is damaged."""
+    try:
+        return scores(part, json.loads(data or b"{}"))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def inline(picture: Picture, side: int = SIDE) -> str:

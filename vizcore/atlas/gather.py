@@ -49,10 +49,12 @@ def gather(work: Work, shard: Shard, report: Tell) -> list[Report]:
         left = []
         for part in shard.parts:
             name = evidence.address(work.head, part, shard.layer, channel, work.evidence.fingerprint)
-            if store.read(evidence.file_of(name)) is None:
+            data = store.read(evidence.file_of(name))
+            if data is None:
                 left.append(part)
             else:
-                tell({"channel": channel, "part": part, "address": name})
+                scores = evidence.scores_in(part, data)
+                tell({"channel": channel, "part": part, "address": name, "scores": scores})
         if left:
             report({"doing": [channel]})
             for part in left:
@@ -74,7 +76,8 @@ def _insist(work: Work, layer: _Layer, part: str, channel: int, store: Store) ->
             continue
         name = evidence.address(work.head, part, layer.path, channel, work.evidence.fingerprint)
         store.write(evidence.file_of(name), evidence.pack(document))
-        return {"address": name, "seconds": round(time.perf_counter() - began, 4)}
+        scores = evidence.scores(part, document)
+        return {"address": name, "scores": scores, "seconds": round(time.perf_counter() - began, 4)}
     assert error is not None
     return {"error": as_dict(error), "tries": TRIES}
 

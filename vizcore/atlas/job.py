@@ -83,7 +83,7 @@ def prepare_parts(
     files = store.names(FOLDER) if given.parts else set()
     missing = []
     for one in wanted:
-        left = manifests.reconcile_parts(one.manifest, head, given, one.channels, files)
+        left = manifests.reconcile_parts(one.manifest, head, given, one.channels, files, store)
         if any(left.values()):
             missing.append((one.manifest.layer, left))
         if given.parts:
@@ -177,7 +177,7 @@ class Job:
         self._told[shard].add((channel, part))
         failed = "error" in unit
         if part:
-            manifests.put_part(manifest, channel, part, unit.get("address"), unit.get("error"))
+            manifests.put_part(manifest, channel, part, unit.get("address"), unit.get("scores"), unit.get("error"))
             self.progress.parts[part]["failed" if failed else "done"] += 1
             unit["part"] = part
         else:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +20,14 @@ from vizcore.errors import ExportError
 
 ADDRESS = "[0-9a-f]{40}"
 Unit = dict[str, Any]
-"""``tile``, ``start``, ``end`` (plain scores), ``status``, ``seconds`` of a channel; or ``error`` and ``tries``.
+"""``tile``, ``start``, ``end`` (plain scores), ``peak`` (the highest activation in the picture), ``status`` and
+``seconds`` of a channel; or ``error`` and ``tries``.
 
-Beside them the address of each part of the evidence, by its name, and ``failed``: errors of parts that were given up.
+Beside them the address of each part of the evidence, by its name, ``scores``: what the parts say in numbers
+(:func:`vizcore.atlas.evidence.scores`), and ``failed``: errors of parts that were given up.
 """
-_OF_TILES = ("tile", "start", "end", "status", "seconds", "error", "tries")
+_OF_TILES = ("tile", "start", "end", "peak", "status", "seconds", "error", "tries")
+SAID = ("start", "end", "peak", "status")  # of these, what a tile's own recipe says
 
 
 @dataclass
@@ -110,7 +113,7 @@ def unit_of(address: str, data: bytes) -> Unit:
         extra = export.read_recipe(io.BytesIO(data)).extra
     except ExportError:
         extra = {}
-    return {"tile": address, **{key: extra.get(key) for key in ("start", "end", "status")}}
+    return {"tile": address, **{key: extra.get(key) for key in SAID}}
 
 
 def reconcile(manifest: Manifest, head: Head, store: Store, tiles: set[str]) -> None:
@@ -139,9 +142,15 @@ def forget(manifest: Manifest, channel: int) -> None:
         manifest.units[channel] = left
 
 
-def put_part(manifest: Manifest, channel: int, part: str, address: str | None, error: Any = None) -> None:
-    """Take the address of a part of the evidence, or the error with which it was given up."""
+def put_part(
+    manifest: Manifest, channel: int, part: str, address: str | None,
+    scores: Mapping[str, float] | None = None, error: Any = None,
+) -> None:  # fmt: skip
+    """Take the address of a part of the evidence and its scores, or the error with which it was given up."""
     unit = manifest.units.setdefault(channel, {})
+    known = {key: value for key, value in unit.pop("scores", {}).items() if key not in evidence.SCORES[part]}
+    if known or scores:
+        unit["scores"] = known | dict(scores or {})
     failed = {key: value for key, value in unit.pop("failed", {}).items() if key != part}
     if address is None:
         unit.pop(part, None)
@@ -155,7 +164,7 @@ def put_part(manifest: Manifest, channel: int, part: str, address: str | None, e
 
 
 def reconcile_parts(
-    manifest: Manifest, head: Head, given: Evidence, channels: Iterable[int], files: set[str]
+    manifest: Manifest, head: Head, given: Evidence, channels: Iterable[int], files: set[str], store: Store
 ) -> dict[str, list[int]]:
     """Make the units agree with the evidence that is there; the channels that have yet to get each part."""
     missing: dict[str, list[int]] = {part: [] for part in given.parts}
@@ -163,7 +172,18 @@ def reconcile_parts(
         for part in given.parts:
             address = evidence.address(head, part, manifest.layer, channel, given.fingerprint)
             there = evidence.file_of(address) in files
-            put_part(manifest, channel, part, address if there else None)
+            if there and not _knows(manifest.units.get(channel, {}), part, address):
+                put_part(
+                    manifest, channel, part, address, evidence.scores_in(part, store.read(evidence.file_of(address)))
+                )
+            elif not there:
+                put_part(manifest, channel, part, None)
             if not there:
                 missing[part].append(channel)
     return missing
+
+
+def _knows(unit: Unit, part: str, address: str) -> bool:
+    """Whether a part and its scores are in the manifest; those of an older vizcore are without scores."""
+    scores = unit.get("scores", {})
+    return unit.get(part) == address and all(name in scores for name in evidence.SCORES[part])

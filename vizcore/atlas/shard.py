@@ -16,6 +16,7 @@ from vizcore.atlas.store import Store, open_store, tile_name
 from vizcore.errors import EngineError, ExportError, ModelError, PictureError, StorageError, VizcoreError
 
 if TYPE_CHECKING:
+    from vizcore.spec import RunSpec
     from vizcore.zoo.load import Network
 
 TRIES = 3
@@ -171,13 +172,14 @@ def _render(
             step: score(spec, network, torch.from_numpy(images.copy()).permute(0, 3, 1, 2).float() / 255).tolist()
             for step, images in kept.items()
         }
+        peaks = _peaks(spec, network, last.images)
     facts = {**devices.environment(work.device, head.exact), "precision": ascent.precision}
     if head.exact:
         facts["threads"] = 1
     seconds = (time.perf_counter() - began) / len(channels)
     for row, channel in enumerate(channels):
         start, end = (_number(scores[step][row]) for step in (min(kept), last.step))
-        said = {"start": start, "end": end, "status": last.status[row]}
+        said = {"start": start, "end": end, "peak": _number(peaks[row]), "status": last.status[row]}
         address = head.address(layer, channel)
         steps = [
             {"step": step, "score": _number(scores[step][row]), "picture": _small(images[row])}
@@ -188,6 +190,20 @@ def _render(
         recipe = export.Recipe(one, last.step, (), channel, head.weights_hash, extra={**facts, **said})
         store.write(tile_name(address), export.png_bytes(np.ascontiguousarray(last.images[row]), recipe))
         tell({"channel": channel, "tile": address, **said, "seconds": round(seconds, 4)})
+
+
+def _peaks(spec: RunSpec, network: Network, images: Any) -> list[float]:
+    """The highest activation of each row's channel in its picture ``[N, H, W, C]``, as real pictures are judged."""
+    import torch
+
+    from vizcore.layers import Cut
+    from vizcore.look.units import Unit, normalised
+
+    with torch.no_grad():
+        output = Cut(network.module, (spec.layer,))(normalised(network, images))[spec.layer]
+        if output.ndim not in (2, 4):  # tokens: nor are real pictures judged by them
+            return [float("nan")] * len(images)
+        return [float(Unit(spec.layer, one).score(output)[row]) for row, one in enumerate(spec.channels)]
 
 
 def _shown(steps: int) -> set[int]:

@@ -81,14 +81,17 @@ def summary(layer: Manifest) -> dict[str, Any]:
 def units(layer: Manifest) -> list[dict[str, Any]]:
     """The filters of a layer as pages list them.
 
-    Each has ``channel``, ``tile``, ``start``, ``end``, ``status``, and ``error`` if it was given up.
+    Each has ``channel``, ``tile``, ``start``, ``end``, ``peak``, ``status``, the scores of its evidence, and ``error``
+    if it was given up.
     """
-    keys = ("tile", "start", "end", "status")
     found = []
     for channel in sorted(layer.units):
         unit = layer.units[channel]
+        scores = unit.get("scores", {})
         error = {"error": str(unit["error"].get("message", ""))} if "error" in unit else {}
-        found.append({"channel": channel, **{key: unit.get(key) for key in keys}, **error})
+        found.append(
+            {"channel": channel, **{key: unit.get(key) for key in ("tile", *manifests.SAID)}, **scores, **error}
+        )
     return found
 
 

@@ -63,11 +63,39 @@
     chosen = channel === undefined ? null : Number(channel)
     await load(`layer-${place}`, `data/layer-${place}.js`)
     byId("layers").childNodes.forEach((button, number) => button.setAttribute("aria-current", String(number === place)))
+    offer()
     arrange()
     reveal()
   }
 
-  const gain = (unit) => (unit.end ?? 0) - (unit.start ?? 0)
+  const known = (value) => typeof value === "number"
+  const short = (value) => value?.toPrecision(4) ?? "none"
+  const times = (unit) => (unit.highest > 0 && known(unit.peak) ? unit.peak / unit.highest : null)
+
+  /** By what filters are sorted, highest first; offered where some filter of the layer has a number for it. */
+  const ORDERS = {
+    channel: ["number"],
+    end: ["score", (unit) => unit.end],
+    gain: ["gain", (unit) => (known(unit.end) ? unit.end - (unit.start ?? 0) : null)],
+    status: ["status"],
+    peak: ["highest activation", (unit) => unit.peak],
+    highest: ["highest on real pictures", (unit) => unit.highest],
+    ratio: ["times the highest real", times],
+    mean: ["mean on real pictures", (unit) => unit.mean],
+    off: ["share in which it is off", (unit) => unit.off],
+    selectivity: ["preference for a class", (unit) => unit.selectivity],
+    nearest: ["likeness to its nearest", (unit) => unit.nearest],
+    strongest: ["share of its strongest input", (unit) => unit.strongest],
+  }
+
+  const value = (unit, by) => { const found = ORDERS[by][1](unit); return known(found) ? found : -Infinity }
+
+  function offer() {
+    const chosen = byId("sort").value || "channel"
+    const there = Object.entries(ORDERS).filter(([name, [, of]]) => name === chosen || !of || layer().some((unit) => known(of(unit))))
+    byId("sort").replaceChildren(...there.map(([value, [textContent]]) => element("option", { value, textContent })))
+    byId("sort").value = chosen
+  }
 
   /** Whether a filter answers to the words: a number, a range, or a text of its status. */
   function matches(unit, words) {
@@ -84,9 +112,8 @@
     const by = byId("sort").value
     const all = layer()
     rows = all.filter((unit) => matches(unit, words))
-    if (by === "end") rows.sort((a, b) => (b.end ?? -Infinity) - (a.end ?? -Infinity))
-    if (by === "gain") rows.sort((a, b) => gain(b) - gain(a))
     if (by === "status") rows.sort((a, b) => String(a.status).localeCompare(String(b.status)) || a.channel - b.channel)
+    else if (ORDERS[by][1]) rows.sort((a, b) => (value(a, by) === value(b, by) ? a.channel - b.channel : value(b, by) - value(a, by)))
     byId("count").textContent = rows.length === all.length ? `${all.length}` : `${rows.length} of ${all.length}`
     for (const tile of tiles.values()) tile.remove()
     tiles.clear()
@@ -98,7 +125,7 @@
 
   /** Only what is seen is there. */
   function paint() {
-    const wall = byId("wall"), columns = across()
+    const wall = byId("wall"), columns = across(), by = byId("sort").value
     byId("length").style.height = `${Math.ceil(rows.length / columns) * HEIGHT}px`
     const first = Math.max(0, Math.floor(wall.scrollTop / HEIGHT) - AHEAD) * columns
     const last = Math.min(rows.length, (Math.ceil((wall.scrollTop + wall.clientHeight) / HEIGHT) + AHEAD) * columns)
@@ -110,7 +137,7 @@
       if (!tile) {
         const picture = element("img", { alt: "", decoding: "async", draggable: false })
         if (unit.tile) picture.src = `thumbs/${unit.tile}.webp`
-        tile = element("button", { type: "button", className: "tile", title: unit.error ?? unit.status ?? "", tabIndex: -1 }, picture, String(unit.channel))
+        tile = element("button", { type: "button", className: "tile", title: unit.error ?? unit.status ?? "", tabIndex: -1 }, picture, ORDERS[by][1] && value(unit, by) > -Infinity ? `${unit.channel} · ${value(unit, by).toPrecision(3)}` : String(unit.channel))
         tile.setAttribute("role", "option")
         tile.dataset.channel = unit.channel
         tile.addEventListener("click", () => go(unit.channel))
@@ -165,11 +192,11 @@
   function compose(pane, unit, beside) {
     const { layer: path, receptive_field: field } = about.layers[place]
     const of = (part) => (beside[part] && !beside[part].why ? beside[part] : null)
-    const short = (value) => value?.toPrecision(4) ?? "none"
     const facts = [["score", short(unit.end)], ["at the start", short(unit.start)], ["status", unit.error ?? unit.status], ["sees", field ? `${field} px` : "all"]]
     const real = of("patches")
     if (real) {
-      facts.push(["highest real", short(real.highest)], ["off", real.dead ? "always: it is dead" : `${Math.round(100 * real.off)} %`])
+      const ratio = times({ ...unit, highest: real.highest })
+      facts.push(["highest real", `${short(real.highest)}${ratio === null ? "" : `, the picture has ${short(unit.peak)}: ${ratio.toPrecision(3)} times that`}`], ["off", real.dead ? "always: it is dead" : `${Math.round(100 * real.off)} %`])
       if (real.class) facts.push(["prefers", `${real.class} (${real.selectivity.toFixed(2)})`])
     }
     const parts = [element("h2", { textContent: `${path} · ${unit.channel}` })]
