@@ -9,6 +9,8 @@ import { byId, element, throttle, write } from "./text.js"
 const WIDTH = 104 // px of a cell
 const HEIGHT = 120
 const AHEAD = 3 // rows that are kept above and below what is seen
+const FLYING = 150 // px from one frame to the next at which nobody reads: pictures wait until it is slower
+const CALM = 90 // ms
 
 let ask = () => {}
 let atlases = []
@@ -19,6 +21,11 @@ let rows = []
 let beside = { key: "", version: "", content: null } // what lies beside the chosen filter
 const look = { atlas: "", layer: "", channel: null, search: "", sort: "channel" }
 const tiles = new Map() // of the wall: by channel
+const spare = [] // those that have left it, for those that come: new ones are slow, and garbage for the browser
+let at = 0 // px to which the wall was scrolled
+let calm = 0 // timer
+let stripped = "" // the layer that the strip was scrolled to
+let written = "" // what the tiles say is of this version, layer and order
 
 export function start(send) {
   ask = send
@@ -150,6 +157,8 @@ function strip(layers) {
   const at = nav.scrollLeft
   nav.replaceChildren(...buttons)
   nav.scrollLeft = at
+  if (look.layer !== stripped) buttons.find((button) => button.dataset.layer === look.layer)?.scrollIntoView({ block: "nearest", inline: "nearest" })
+  if (layers.length) stripped = look.layer
   buttons.find((button) => button.dataset.layer === focused)?.focus()
 }
 
@@ -177,13 +186,36 @@ function arrange() {
   const words = look.search.toLowerCase().split(/[\s,]+/).filter(Boolean)
   rows = sort(all.filter((unit) => words.every((word) => matches(unit, word))), look.sort)
   write(byId("atlas-count"), rows.length === all.length ? `${all.length} filters` : `${rows.length} of ${all.length} filters`)
-  for (const tile of tiles.values()) {
-    tile.remove()
-    tile.firstChild.removeAttribute("src")
-  }
-  tiles.clear()
+  const key = JSON.stringify([about?.id, about?.version, look.layer, look.sort])
+  if (key !== written) for (const channel of tiles.keys()) leave(channel)
+  written = key
   paint()
   unit()
+}
+
+/** Sets a style that is another one: even the same leaves garbage behind, sixty times a second for each tile. */
+function put(part, name, value) {
+  if (part[`last_${name}`] === value) return
+  part[`last_${name}`] = part.style[name] = value
+}
+
+function leave(channel) {
+  const tile = tiles.get(channel)
+  if (tile === document.activeElement) byId("atlas-wall").focus({ preventScroll: true })
+  tile.firstChild.removeAttribute("src") // what was decoded is let go at once, not when memory is short
+  tiles.delete(channel)
+  spare.push(tile)
+}
+
+function enter(one) {
+  const picture = () => element("img", { alt: "", decoding: "async", draggable: false })
+  const tile = spare.pop() ?? element("button", { type: "button", class: "unit", role: "option", tabIndex: -1, onclick: (event) => choose({ channel: Number(event.currentTarget.dataset.channel) }) }, picture(), element("span"))
+  tile.dataset.channel = one.channel
+  tile.title = one.error ?? one.status ?? ""
+  tile.lastChild.textContent = [one.channel, caption(one, look.sort)].filter((text) => text !== "").join(" · ")
+  tiles.set(one.channel, tile)
+  if (!tile.isConnected) byId("atlas-length").append(tile)
+  return tile
 }
 
 const across = () => Math.max(1, Math.floor(byId("atlas-length").clientWidth / WIDTH))
@@ -191,29 +223,24 @@ const across = () => Math.max(1, Math.floor(byId("atlas-length").clientWidth / W
 function paint() {
   const wall = byId("atlas-wall")
   const columns = across()
-  byId("atlas-length").style.height = `${Math.ceil(rows.length / columns) * HEIGHT}px`
-  const first = Math.max(0, Math.floor(wall.scrollTop / HEIGHT) - AHEAD) * columns
-  const last = Math.min(rows.length, (Math.ceil((wall.scrollTop + wall.clientHeight) / HEIGHT) + AHEAD) * columns)
-  const wanted = new Set()
-  for (let at = first; at < last; at++) {
-    const one = rows[at]
-    wanted.add(one.channel)
-    if (!tiles.has(one.channel)) {
-      const picture = element("img", { alt: "", decoding: "async", draggable: false, src: one.tile ? `atlas/${about.id}/${one.tile}.webp` : null })
-      const tile = element("button", { type: "button", class: "unit", role: "option", tabIndex: -1, "data-channel": String(one.channel), title: one.error ?? one.status ?? "", onclick: () => choose({ channel: one.channel }) }, picture, [one.channel, caption(one, look.sort)].filter((text) => text !== "").join(" · "))
-      tiles.set(one.channel, tile)
-      byId("atlas-length").append(tile)
-    }
-    const tile = tiles.get(one.channel)
-    tile.style.transform = `translate(${(at % columns) * WIDTH}px, ${Math.floor(at / columns) * HEIGHT}px)`
-    tile.setAttribute("aria-selected", String(one.channel === look.channel))
+  put(byId("atlas-length"), "height", `${Math.ceil(rows.length / columns) * HEIGHT}px`)
+  const flying = Math.abs(wall.scrollTop - at) > FLYING
+  at = wall.scrollTop
+  clearTimeout(calm)
+  if (flying) calm = setTimeout(paint, CALM)
+  const first = Math.max(0, Math.floor(at / HEIGHT) - AHEAD) * columns
+  const last = Math.min(rows.length, (Math.ceil((at + wall.clientHeight) / HEIGHT) + AHEAD) * columns)
+  const wanted = new Set(rows.slice(first, last).map((one) => one.channel))
+  for (const channel of tiles.keys()) if (!wanted.has(channel)) leave(channel)
+  for (let place = first; place < last; place++) {
+    const one = rows[place]
+    const tile = tiles.get(one.channel) ?? enter(one)
+    if (one.tile && !flying && !tile.firstChild.hasAttribute("src")) tile.firstChild.src = `atlas/${about.id}/${one.tile}.webp`
+    put(tile, "transform", `translate(${(place % columns) * WIDTH}px, ${Math.floor(place / columns) * HEIGHT}px)`)
+    const chosen = String(one.channel === look.channel)
+    if (tile.ariaSelected !== chosen) tile.ariaSelected = chosen
   }
-  for (const [channel, tile] of tiles) {
-    if (wanted.has(channel)) continue
-    tile.remove()
-    tile.firstChild.removeAttribute("src") // what was decoded is let go at once, not when memory is short
-    tiles.delete(channel)
-  }
+  for (const tile of spare) tile.remove()
 }
 
 function walk(event) {

@@ -70,7 +70,7 @@ function link(layer, channel, note, to, label = `${layer} · ${channel}`) {
     return element("button", { type: "button", class: "atlas-link", "data-layer": layer, "data-channel": String(channel), title: `Open ${layer} · ${channel}`, onclick: () => to.open(layer, channel) },
       unit.tile ? element("img", { src: to.thumb(unit), alt: "" }) : element("i"), ...text)
   }
-  return element("a", { class: "atlas-link", href: to.ascent(layer, channel), title: "Not in this atlas: render it live" }, element("i"), ...text)
+  return element("a", { class: "atlas-link away", href: to.ascent(layer, channel), title: "Not in this atlas: render it live" }, ...text)
 }
 
 function weights(kernel, to) {

@@ -20,6 +20,7 @@ from vizcore.ascent import ascend
 from vizcore.atlas import head, manifest, plan, shard, site
 from vizcore.atlas.shard import Shard, render_shard
 from vizcore.atlas.store import Folder, open_store, tile_name
+from vizcore.engine import devices
 from vizcore.errors import ExportError, LayerError, SpecError
 from vizcore.export import read_recipe
 
@@ -180,6 +181,21 @@ def test_shards_are_of_one_layer_largest_first_and_have_each_filter_once(
     for one in shards:
         whole_batch = width * cost[one.layer]
         assert one.seconds <= max(plan.LONGEST, whole_batch if whole_batch <= plan.LONGEST else cost[one.layer]) + 1e-6
+
+
+def test_there_are_as_many_processes_as_cores_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nets.load(nets.TINY, allow_factory=True)
+    for free, cores, wanted in ((64e9, 4, 4), (64e9, 64, plan.MOST), (3e9, 4, 2), (1e8, 4, 1), (None, 4, 1)):
+        monkeypatch.setattr(devices, "free_memory", lambda free=free: free)
+        assert plan.team(network, 16, "cpu", cores, 16) == wanted
+    monkeypatch.setattr(devices, "free_memory", lambda: 3e9)
+    assert plan.team(network, 2048, "cpu", 4, 16) == 1  # what goes through the network needs memory too
+
+
+def test_a_short_job_is_not_spread_over_processes_that_have_yet_to_start() -> None:
+    missing = [("a", range(10)), ("b", range(2))]
+    for seconds, wanted in ((0.5, 1), (2.0, 2), (9.0, 4)):
+        assert plan.worth(missing, {"a": seconds, "b": seconds}, 4) == wanted
 
 
 def test_layers_are_chosen_by_pattern_kind_or_weights() -> None:

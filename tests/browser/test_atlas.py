@@ -73,7 +73,7 @@ def test_a_units_page_leads_to_its_sources_its_neighbours_and_back(visit: Make, 
     page.get_by_test_id("atlas-sort").select_option("ratio")
     here.until("s.atlas.rows.slice(0, 4).join() === '3,4,5,0'")
     page.get_by_test_id("atlas-sort").select_option("channel")
-    away = unit.locator("a.atlas-link")
+    away = unit.locator("a.atlas-link.away")
     assert "layer=elsewhere&filters=3" in away.get_attribute("href")
     unit.locator("[data-testid='atlas-similar'] [data-channel='5']").click()
     here.until("s.atlas.channel === 5 && s.atlas.beside?.length === 5")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from vizcore.zoo.load import Network
 
 WEIGHTED = ("conv", "linear")  # kinds of the layers that are taken if none are named: those with weights of their own
+START = 10.0  # seconds of work for which another process is worth its start, which takes 3 to 5 of a core
+MOST = 8  # processes unless told: some machines lend fewer cores than they show
+PROCESS, SHARE = 700e6, 0.7  # bytes of a process with torch; the share of the free memory that processes may have
 SHORTEST, LONGEST = 30.0, 90.0  # seconds of a shard: long enough not to count, short enough to lose
 
 
@@ -104,6 +107,37 @@ def wanted(chosen: Sequence[tuple[int, Layer]], ranges: Sequence[range] | None) 
         most = max(layer.channels for _, layer in chosen)
         raise LayerError("No layer has any of these filters.", f"Choose filters from 0 to {most - 1}.")
     return found
+
+
+def team(network: Network, size: int, device: str, cores: int, width: int) -> int:
+    """How many processes render at once unless told: one for each GPU, else one for each core, up to :data:`MOST`.
+
+    As far as memory allows.  On CPUs two processes of one thread make 1.3 times what one of two makes.
+
+    Args:
+        width: channels that go through the network at once.
+    """
+    import torch
+
+    from vizcore.engine import devices
+    from vizcore.layers import list_in_order
+
+    if device == "cuda":
+        return torch.cuda.device_count()
+    free = devices.free_memory()
+    if free is None:
+        return 1
+    weights = sum(parameter.numel() for parameter in network.module.parameters())
+    layers = list_in_order(network, size)
+    values = sum(layer.channels * layer.height * layer.width for layer in layers if layer.kind in WEIGHTED)
+    each = PROCESS + 8 * weights + 8 * width * values  # weights as they are and folded; activations and gradients
+    return max(1, min(cores, MOST, int(SHARE * free / each)))
+
+
+def worth(missing: Sequence[tuple[str, Sequence[int]]], cost: dict[str, float], workers: int) -> int:
+    """How many of the processes a job shall be cut for: a short one takes no longer in fewer."""
+    total = sum(cost[layer] * len(channels) for layer, channels in missing)
+    return max(1, min(workers, int(total / START)))
 
 
 def cut(

@@ -65,7 +65,7 @@ def make(order: Order, setting: Setting) -> console.Result:
     """Carry out ``order``; what can be refused is refused before the first step."""
     from vizcore.atlas import evidence, job, plan
     from vizcore.atlas import head as heads
-    from vizcore.atlas.shard import Work
+    from vizcore.atlas.shard import WIDTH, Work
     from vizcore.atlas.store import open_store
     from vizcore.cli.render import open_network
     from vizcore.engine import devices
@@ -85,8 +85,10 @@ def make(order: Order, setting: Setting) -> console.Result:
         order.model, order.arch, network.card.weights_hash, order.preset, heads.settings_of(spec), order.exact
     )  # fmt: skip
     wanted = plan.wanted(plan.choose_layers(network, order.layers, spec.size), ranges)
-    workers = setting.workers or _devices(device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = setting.workers or 1
+    if setting.workers is None and setting.scheduler in (None, LOCAL):
+        workers = plan.team(network, spec.size, device, cores, 1 if order.exact else WIDTH)
     work = Work(head, store.place, device, max(1, cores // workers), given)
     job.check(store, head)
     with store.prepare():
@@ -99,10 +101,12 @@ def make(order: Order, setting: Setting) -> console.Result:
             manifests = {one.manifest.layer: one.manifest for one in wanted}
             with contextlib.ExitStack() as stack:
                 stack.callback(engine.close)
-                shards = []
+                shards, busy = [], engine.workers
                 if missing:
                     cost = plan.costs(network, work, [manifests[layer] for layer, _ in missing])
-                    shards = plan.cut(missing, cost, engine.workers, work.width, setting.seconds)
+                    if setting.workers is None and setting.scheduler is None:
+                        busy = plan.worth(missing, cost, engine.workers)
+                    shards = plan.cut(missing, cost, busy, work.width, setting.seconds)
                 if lacking:
                     there = store.names(evidence.SURVEYS)
                     surveyed = {
@@ -112,8 +116,8 @@ def make(order: Order, setting: Setting) -> console.Result:
                     shards += plan.cut_parts(lacking, costs, engine.workers, surveyed, setting.seconds)
                 told = {"event": "plan", "channels": sum(len(c) for _, c in missing), "shards": len(shards)}
                 told["parts"] = sum(len(channels) for _, left in lacking for channels in left.values())
-                seconds = sum(shard.seconds for shard in shards) / engine.workers
-                told |= {"workers": engine.workers, "seconds": round(seconds, 1), "dashboard": engine.link or None}
+                seconds = sum(shard.seconds for shard in shards) / busy
+                told |= {"workers": busy, "seconds": round(seconds, 1), "dashboard": engine.link or None}
                 show = stack.enter_context(
                     _events(told) if setting.json else _bars(told, wanted, outcome.parts)
                 )  # fmt: skip
@@ -134,12 +138,6 @@ def make(order: Order, setting: Setting) -> console.Result:
         "errors": [error for one in wanted for error in _errors(one)],
     }
     return console.Result(data, view(data), console.INTERRUPTED if outcome.interrupted else 0)
-
-
-def _devices(device: str) -> int:
-    import torch
-
-    return torch.cuda.device_count() if device == "cuda" else 1
 
 
 def _engine(work: Work, setting: Setting, workers: int) -> Engine:

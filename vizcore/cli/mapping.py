@@ -73,7 +73,13 @@ def make(
         bool, typer.Option("--exact", help="One filter at a time, fp32, one thread: the same tiles, bit by bit.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=256, metavar="N", help="Processes; one for each device if not given.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=256,
+            metavar="N",
+            help="Processes; if not given, one for each GPU, or for each core as far as memory allows.",
+        ),
     ] = None,
     scheduler: Annotated[
         str | None,

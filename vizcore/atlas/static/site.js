@@ -2,10 +2,11 @@
 "use strict"
 {
   const WIDTH = 104, HEIGHT = 120, AHEAD = 3 // px of a cell, rows kept above and below what is seen
+  const FLYING = 150, CALM = 90 // px a frame at which nobody reads, so that pictures wait; ms until they come
   const byId = (id) => document.getElementById(id)
   const waiting = new Map(), asked = new Map() // scripts on their way, by name
   const data = new Map() // by name of its script: layer-2, unit-2-17
-  let about = null, place = 0, chosen = null, rows = []
+  let about = null, place = 0, chosen = null, rows = [], at = 0, calm = 0
   const tiles = new Map() // of the wall: by channel
 
   window.atlasData = (name, value) => {
@@ -63,6 +64,7 @@
     chosen = channel === undefined ? null : Number(channel)
     await load(`layer-${place}`, `data/layer-${place}.js`)
     byId("layers").childNodes.forEach((button, number) => button.setAttribute("aria-current", String(number === place)))
+    byId("layers").childNodes[place]?.scrollIntoView({ block: "nearest", inline: "nearest" })
     offer()
     arrange()
     reveal()
@@ -127,16 +129,19 @@
   function paint() {
     const wall = byId("wall"), columns = across(), by = byId("sort").value
     byId("length").style.height = `${Math.ceil(rows.length / columns) * HEIGHT}px`
-    const first = Math.max(0, Math.floor(wall.scrollTop / HEIGHT) - AHEAD) * columns
-    const last = Math.min(rows.length, (Math.ceil((wall.scrollTop + wall.clientHeight) / HEIGHT) + AHEAD) * columns)
+    const flying = Math.abs(wall.scrollTop - at) > FLYING
+    at = wall.scrollTop
+    clearTimeout(calm)
+    if (flying) calm = setTimeout(paint, CALM)
+    const first = Math.max(0, Math.floor(at / HEIGHT) - AHEAD) * columns
+    const last = Math.min(rows.length, (Math.ceil((at + wall.clientHeight) / HEIGHT) + AHEAD) * columns)
     const wanted = new Set()
-    for (let at = first; at < last; at++) {
-      const unit = rows[at]
+    for (let place = first; place < last; place++) {
+      const unit = rows[place]
       wanted.add(unit.channel)
       let tile = tiles.get(unit.channel)
       if (!tile) {
         const picture = element("img", { alt: "", decoding: "async", draggable: false })
-        if (unit.tile) picture.src = `thumbs/${unit.tile}.webp`
         tile = element("button", { type: "button", className: "tile", title: unit.error ?? unit.status ?? "", tabIndex: -1 }, picture, ORDERS[by][1] && value(unit, by) > -Infinity ? `${unit.channel} · ${value(unit, by).toPrecision(3)}` : String(unit.channel))
         tile.setAttribute("role", "option")
         tile.dataset.channel = unit.channel
@@ -144,7 +149,8 @@
         tiles.set(unit.channel, tile)
         byId("length").append(tile)
       }
-      tile.style.transform = `translate(${(at % columns) * WIDTH}px, ${Math.floor(at / columns) * HEIGHT}px)`
+      if (unit.tile && !flying && !tile.firstChild.hasAttribute("src")) tile.firstChild.src = `thumbs/${unit.tile}.webp`
+      tile.style.transform = `translate(${(place % columns) * WIDTH}px, ${Math.floor(place / columns) * HEIGHT}px)`
       tile.setAttribute("aria-selected", String(unit.channel === chosen))
     }
     for (const [channel, tile] of tiles) {
