@@ -10,11 +10,15 @@ import pytest
 import torch
 
 from tests.conftest import Run
+from vizcore.ascent import ascend
 from vizcore.errors import SpecError
-from vizcore.ruler import REAL, Order, Ruler, diversity, radial_power
+from vizcore.generate.names import open_generator
+from vizcore.generate.spec import walk
+from vizcore.ruler import PRESETS, REAL, Order, Ruler, diversity, radial_power
 from vizcore.rulerplot import BAR, plot
+from vizcore.spec import build
 from vizcore.zoo.card import Card
-from vizcore.zoo.load import Network
+from vizcore.zoo.load import Network, load
 
 SIZE = 16
 SVG = "{http://www.w3.org/2000/svg}"
@@ -50,6 +54,17 @@ def test_a_brighter_picture_than_any_real_one_is_above_one() -> None:
     nearest = np.mean([np.linalg.norm(one - 150 / 255) for one in x])
     assert made.nearest == pytest.approx(nearest, rel=0.02)
     assert made.diversity == pytest.approx(np.sqrt(np.mean((x[0] - x[1]) ** 2)))
+
+
+def test_each_method_makes_its_own_number_of_steps_where_none_is_named() -> None:
+    counted = {}
+    for method in PRESETS:
+        *_, (done, total) = Ruler(network(), Order("0", (0,), (method,), seeds=1), None).turns(method)
+        counted[method] = done - 1  # and one unit to measure
+        assert done == total
+    assert counted == {"pixel": 256, "fourier": 256, "maco": 128, "paper3": 1000}
+    ppgn = Ruler(load("digits"), Order("", (3,), ("ppgn",)), None, open_generator("digits-generator"))
+    assert ppgn._steps("ppgn") == walk("ppgn").steps
 
 
 def test_power_is_that_of_a_wave_and_of_nothing_else() -> None:
@@ -121,3 +136,13 @@ def test_the_command_writes_table_sheet_and_json(tmp_path: Path, run: Run, digit
     assert {"real", "fourier", "ppgn"} <= {text.text for text in drawn.iter(f"{SVG}text")}
     error = run("score", "digits", "--dataset", digits_folder, "--methods", "ppgn", "--out", tmp_path / "o", code=2)
     assert "need a generator" in error["error"]["message"]
+
+
+def test_paper_3_is_blurred_by_the_same_share_of_a_small_picture() -> None:
+    """By 1 px every fourth step, as on the paper's 227 px, nothing is left on 28 px that could excite a class."""
+    network = load("digits")
+    *_, (_, pictures, (made,)) = Ruler(network, Order("", (0,), ("paper3",), 1, 160), None).measure()
+    *_, last = ascend(build("digits", "", (0,), "Paper 3", objective="class", size=28, steps=160), network)
+    assert last.images is not None
+    assert pictures.std() > 4 * last.images.std()
+    assert made.activation > 4 * abs(float(last.scores[0]))

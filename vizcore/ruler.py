@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vizcore import spec
 from vizcore.ascent import ascend
 from vizcore.errors import SpecError
 from vizcore.generate.condition import Classes, Eyes, Units
@@ -38,6 +39,7 @@ __all__ = ["METHODS", "PRESETS", "REAL", "WALKS", "Length", "Measured", "Order",
 Pictures = NDArray[np.uint8]  # [N, H, W, C]
 
 BATCH = 250
+PAPER = 227  # px of the pictures that Yosinski et al. (2015) blurred by 1 px: on smaller ones that leaves nothing
 SPECTRUM = 500  # real pictures whose spectrum is taken
 
 
@@ -158,20 +160,24 @@ class Ruler:
     def _steps(self, method: str) -> int:
         if self.order.steps:
             return self.order.steps
-        return walk(WALKS[method], {}).steps if method in WALKS else build("", "", (0,), PRESETS[method]).steps
+        if method in WALKS:
+            return walk(WALKS[method], {}).steps
+        return int(spec.PRESETS[PRESETS[method]].get("steps", spec.PARAMS["steps"].default))
 
     def _ascend(self, method: str) -> Steps[int, None, Pictures]:
         """``[units, seeds, H, W, C]``; yields how many steps were made."""
         order, card = self.order, self.network.card
         values: dict[str, Any] = {"steps": order.steps} if order.steps else {}
+        if method == "paper3":
+            values["blur"] = min(card.size / PAPER, 1.0) * float(spec.PRESETS[PRESETS[method]]["blur"])
         objective = "channel" if order.layer else "class"
         found, done = [], 0
         for seed in range(order.seeds):
-            spec = build(card.name, order.layer, order.units, PRESETS[method], objective=objective, size=card.size,
+            plan = build(card.name, order.layer, order.units, PRESETS[method], objective=objective, size=card.size,
                          seed=seed, **values)  # fmt: skip
             images: Pictures | None = None
-            keep = lambda step, end=spec.steps: step == end  # noqa: E731
-            for frame in ascend(spec, self.network, device=device(self.network), keep=keep):
+            keep = lambda step, end=plan.steps: step == end  # noqa: E731
+            for frame in ascend(plan, self.network, device=device(self.network), keep=keep):
                 images = frame.images
                 done += 1
                 yield done

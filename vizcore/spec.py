@@ -329,7 +329,7 @@ PRESET_HELP: dict[str, str] = {
     "Raw": "Bare pixels, no regularizer: noise that excites the filter all the same.",
     "Paper 1": "Blur and small-norm clip at the paper's rate: raise it where pictures stay grey.",
     "Paper 2": "Strong decay and small-norm clip at the paper's rate: raise it where pictures stay grey.",
-    "Paper 3": "Blur and a trace of decay at the paper's rate: raise it where pictures stay grey.",
+    "Paper 3": "Blur and a trace of decay, as on 227 px: lower the blur on small pictures, or raise the rate.",
     "Paper 4": "Blur and small-contribution clip of 90 %: lower the clip where pictures stay grey.",
     "Vivid": "High scores in few steps: as Crisp, but with hard contrast and strong colours.",
     "MACO": "Only phases are free, the spectrum is that of photographs: natural textures, seen through random crops.",

@@ -139,7 +139,7 @@ function line(row, shown) {
   const cell = (name) => {
     const spread = row[`${name}_sd`]
     if (row.method === "real" && name === "seconds") return element("td", {}, "–")
-    return element("td", { class: "number" }, number(row[name]), spread ? element("span", { class: "muted" }, ` ± ${number(spread)}`) : null)
+    return element("td", { class: "number" }, number(row[name]), spread > 1e-4 * Math.abs(row[name]) ? element("span", { class: "muted" }, ` ± ${number(spread)}`) : null)
   }
   return element("tr", { "data-testid": `ruler-row-${row.method}` }, element("th", { scope: "row" }, told.labels[row.method] ?? row.method), ...shown.map(cell))
 }
