@@ -38,6 +38,12 @@ _GROUPS = {
     "generator": "Generator",
 }
 _SHOWN = (FIRST, *_GROUPS)  # those of dreams are on a page of their own
+CODES = "generator"  # the group, and the image, of codes
+IDLE = (
+    "size", "blur", "blur_every", "small_value", "small_norm", "small_benefit", "small_contribution", "decorrelate",
+    "fourier_decay", "start", "optimizer", "policy", "desired", "precision",
+)  # fmt: skip
+"""What does nothing to a code: its generator paints pictures of one size, and steps are the sampler's."""
 _TICKS = 10_000  # a slider with more positions than this cannot be aimed: a number field is made instead
 _DECADE = 100  # positions of a logarithmic slider per decade
 
@@ -194,6 +200,7 @@ class Controls:
             getattr(self, name).on_change("value", lambda _attr, _old, new, name=name: self._changed(name, new))
         self.dice.on_click(lambda: self._asked("dice", None))
         self.root = self._layout()
+        self._offer(False)
 
     def _layout(self) -> Column:
         def group(names: Iterable[str], title: str) -> Column:
@@ -212,7 +219,9 @@ class Controls:
             css_classes=["vz-group"], sizing_mode="stretch_width",
         )  # fmt: skip
         look = group(grouped.pop(FIRST, []), "Look")
-        rest = [group(names, _GROUPS.get(key, key)) for key, names in grouped.items()]
+        groups = {key: group(names, _GROUPS.get(key, key)) for key, names in grouped.items()}
+        self.codes = groups[CODES]
+        rest = list(groups.values())
         advanced = Column(
             *rest, visible=False, name="advanced", css_classes=["vz-advanced"], sizing_mode="stretch_width"
         )
@@ -248,6 +257,14 @@ class Controls:
         for name, value in values.items():
             if name in self.parameters:
                 self.parameters[name].show(value)
+        if "parameterization" in values:
+            self._offer(values["parameterization"] == CODES)
+
+    def _offer(self, codes: bool) -> None:
+        """Only what acts on the image is seen."""
+        self.codes.visible = codes
+        for name in IDLE:
+            self.parameters[name].widget.visible = not codes
 
     def offer_models(self, groups: Mapping[str, list[str]]) -> None:
         """The networks to choose from, by heading."""

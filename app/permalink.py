@@ -102,7 +102,7 @@ def pairs(query: str | Mapping[str, Sequence[bytes] | str]) -> dict[str, str]:
         found = {
             name: values if isinstance(values, str) else values[-1].decode("utf-8", "replace")
             for name, values in query.items()
-            if values
+            if values or isinstance(values, str)  # an empty layer says that the whole network is meant
         }
     return {name: value for name, value in found.items() if len(value) <= _LIMIT}
 

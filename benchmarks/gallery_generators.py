@@ -19,6 +19,7 @@ from vizcore.generate.condition import Classes, Condition, Eyes, Known, Units
 from vizcore.generate.generator import Generator, pixels_of
 from vizcore.generate.sampler import Sampler
 from vizcore.generate.spec import SHORT, walk
+from vizcore.generate.walking import spread
 from vizcore.look.pictures import Picture
 
 PAGE = DOCS / "gallery-generators.md"
@@ -33,6 +34,12 @@ What the numbers are: [benchmarks](benchmarks.md#generators). Other pages: [look
 """
 
 
+FOREIGN = (
+    " No generator of ImageNet's pictures comes with vizcore (the published ones are large downloads): this one paints "
+    "32 px and knows the ten classes of CIFAR-10 alone, `--fit resize`."
+)
+
+
 def of(pictures: torch.Tensor) -> list[Picture]:
     """Pictures ``[N, C, H, W]`` in [0, 1] as uint8 ``[H, W, C]`` each."""
     return list((pictures * 255 + 0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
@@ -42,11 +49,12 @@ def chains(generator: Generator, condition: Condition, numbers: Sequence[int], v
            **values: object) -> tuple[list[Picture], list[str]]:  # fmt: skip
     """The last pictures, and a caption for each."""
     start = None
+    way = walk(variant, {"steps": STEPS, **values})
     if known is not None:
         code = generator.encode((known.picture * known.mask + 0.5 * (1 - known.mask))[None])
         assert code is not None
-        start = generator.project(code).expand(len(numbers), *code.shape[1:]).clone()
-    way = walk(variant, {"steps": STEPS, **values})
+        rows = range(len(numbers))
+        start = spread(generator.project(code), generator, way, rows, [row == 0 for row in rows])
     *_, last = Sampler(way, generator, range(len(numbers)), condition, start=start, known=known)
     value = last.activation if bool(last.probability.isnan().all()) else last.probability
     return of(last.pictures), [f"{n}: {float(v):.2f}" for n, v in zip(numbers, value, strict=True)]
@@ -64,6 +72,7 @@ def classes(key: str, variant: str) -> Made | None:
     names = [network.card.classes[number] for number in what.classes]
     said = "" if names == [str(number) for number in what.classes] else f" Classes: {', '.join(names)}."
     text = f"`--variant {variant}`, {STEPS} steps, `{what.generator}`; under each the class and its probability.{said}"
+    text += FOREIGN if key == "squeezenet" else ""
     return Made(
         f"{SHORT[variant]}, {what.title}", text, contact_sheet(enlarged(tiles, SIDE), captions, len(what.classes))
     )
@@ -78,6 +87,7 @@ def units(key: str) -> Made | None:
     condition = Units(Eyes(painters.network(key), generator, what.fit), what.units, numbers)
     tiles, captions = chains(generator, condition, numbers, "ppgn")
     text = f"`--unit {what.units}:0-{numbers[-1]}`, with their mean activation."
+    text += FOREIGN if key == "squeezenet" else ""
     return Made(f"Hidden units, {what.title}", text, contact_sheet(enlarged(tiles, SIDE), captions, 8))
 
 
@@ -108,11 +118,15 @@ def inpainting(key: str) -> Made | None:
     rows = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(2))[:6].tolist()
     for row in rows:
         picture, label = data.test.images[row].float() / 255, int(data.test.labels[row])
-        painted, _ = chains(generator, Classes(eyes, [label]), [label], "ppgn", Known(picture, mask), eps4=1.0)
-        shown += [*of(torch.stack([picture, picture * mask + 0.5 * (1 - mask)])), painted[0]]
-        captions += [painters.network(key).card.classes[label], "known", "painted"]
-    text = "`--picture FILE --mask FILE`: test pictures, what is known of them, and what was painted for their class."
-    return Made(f"Inpainting, {what.title}", text, contact_sheet(enlarged(shown, SIDE), captions, 9))
+        both = [label, label]
+        painted, _ = chains(generator, Classes(eyes, both), both, "ppgn", Known(picture, mask), eps4=1.0)
+        shown += [*of(torch.stack([picture, picture * mask + 0.5 * (1 - mask)])), *painted]
+        captions += [painters.network(key).card.classes[label], "known", "chain 1", "chain 2"]
+    text = (
+        "`--picture FILE --mask FILE --chains 2`: test pictures, what is known of them, and what two chains painted "
+        "for their class; the first begins at the code of what is known, the second beside it."
+    )
+    return Made(f"Inpainting, {what.title}", text, contact_sheet(enlarged(shown, SIDE), captions, 8))
 
 
 OWN = ("digits", "faces", "cifar10")  # whose generator paints pictures of their own data

@@ -3,7 +3,6 @@
 import { element, number, write } from "./text.js"
 
 const GAP = 6 // px between tiles
-const LABEL = 72 // px of a class's name before its chains
 const LARGEST = 168 // px of a tile
 const STRIP = 40 // pictures that were kept, the newest
 const WORK = 2e7 // numbers that the diversity may cost
@@ -49,6 +48,9 @@ export function lay(wall, { run }) {
   if (width < 40 || height < 40) return
   const found = groups(run)
   const count = run.spec.channels.length
+  wall.style.removeProperty("--label")
+  const label = Math.max(32, ...[...wall.querySelectorAll(".target")].map((name) => Math.ceil(name.getBoundingClientRect().width)))
+  wall.style.setProperty("--label", `${label}px`) // the same for all rows: chains stand below each other
   let best = { side: 0 }
   if (kind(run)) {
     const top = kind(run) === "many" ? 24 : 0
@@ -59,7 +61,7 @@ export function lay(wall, { run }) {
   } else {
     const chains = Math.max(...[...found.values()].map((channels) => channels.length))
     for (let across = 1; across <= Math.min(4, found.size); across += 1) {
-      const side = Math.min(((width + 3 * GAP) / across - 3 * GAP - LABEL - GAP) / chains - GAP, (height + GAP) / Math.ceil(found.size / across) - GAP, LARGEST)
+      const side = Math.min(((width + 3 * GAP) / across - 3 * GAP - label - GAP) / chains - GAP, (height + GAP) / Math.ceil(found.size / across) - GAP, LARGEST)
       if (side > best.side) best = { side, columns: chains, across }
     }
   }

@@ -176,6 +176,13 @@ def test_another_image_brings_the_values_that_suit_it() -> None:
     assert target.check(codes.replace(channels=(62, 63), chains=2), description).targets == (31, 31)
 
 
+def test_a_link_to_codes_of_classes_opens_on_the_page_ascent(visit: Make) -> None:
+    spec = build("digits", "", (3, 8), CODE, objective="class", size=56)
+    here = visit(encode(spec)).arrive()
+    here.go()
+    assert here.calls("begin")[0][0] == spec
+
+
 def values(name: str) -> st.SearchStrategy[Value]:
     meta = PARAMS[name]
     if meta.kind == "bool":

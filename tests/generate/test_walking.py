@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from app.controls import IDLE
 from tests.conftest import Run
 from tests.generate import linear
 from vizcore import assets, replay
@@ -25,7 +26,7 @@ from vizcore.generate.names import open_generator
 from vizcore.generate.sampler import Sampler
 from vizcore.generate.walking import Walking
 from vizcore.runs import Library
-from vizcore.spec import PRESETS, Knobs, RunSpec, build
+from vizcore.spec import PARAMS, PRESETS, Knobs, RunSpec, build
 from vizcore.zoo.load import Network, load
 
 
@@ -299,6 +300,15 @@ def test_chains_from_a_picture_begin_at_different_codes(digits: Network) -> None
     assert all(np.abs(last[1] - last[other])[14:].mean() > 2 for other in (0, 2))
     torch.testing.assert_close(starts(spec((5,), **values))[0], found[2])  # alone as in company
     assert (starts(spec((3, 4, 5), **values, spread=0)) == found[0]).all()
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_what_the_page_hides_does_nothing_to_a_code(digits: Network, name: str) -> None:
+    meta = PARAMS[name]
+    other = next(value for value in (*meta.choices, meta.minimum, meta.maximum, not meta.default)
+                 if meta.clamp(value) != meta.coerce(PRESETS["joint PPGN-h"].get(name, meta.default)))  # fmt: skip
+    changed = frames(spec((3,), steps=2, **{name: meta.clamp(other)}), digits)
+    np.testing.assert_array_equal(pictures(changed), pictures(frames(spec((3,), steps=2), digits)))
 
 
 def test_generators_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Network) -> None:
