@@ -24,12 +24,12 @@ from tests.train import samples
 from vizcore.cli import rounds
 from vizcore.engine.networks import Networks
 from vizcore.errors import EngineError, ModelError, SpecError, TrainingError
-from vizcore.train import augment, changes
+from vizcore.train import augment, changes, loop
 from vizcore.train import recipe as recipes
 from vizcore.train.changes import Augmentation
 from vizcore.train.data.parts import Part
 from vizcore.train.loop import Training
-from vizcore.train.recipe import Recipe
+from vizcore.train.recipe import Recipe, Robust
 from vizcore.zoo.card import trained
 from vizcore.zoo.load import load
 from vizcore.zoo.plain import Cnn, Mlp
@@ -99,6 +99,32 @@ def test_a_training_that_goes_on_equals_one_that_was_not_cut() -> None:
     for key, value in whole.state().items():
         assert torch.equal(value, second.state()[key]), key
     assert [e.loss for e in second.epochs] == [e.loss for e in whole.epochs]
+
+
+def test_attacks_of_a_training_have_the_steps_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, five = Robust(0.5, 1), Robust(0.5), Robust(0.5, 5)
+    assert [recipes.parse_robust(text) for text in ("l2:0.5:1", "l2:0.5", "l2:0.5:5")] == [one, two, five]
+    assert [how.steps * how.rate for how in (one, two, five)] == pytest.approx([1.0, 1.4, 1.4])
+    plain, starts = loop.attack_l2, []
+
+    def watched(*values: Any) -> torch.Tensor:
+        starts.append(values[6])
+        hostile = plain(*values)
+        assert float((hostile - values[1]).flatten(1).norm(dim=1).max()) <= 0.5 + 1e-5
+        return hostile
+
+    monkeypatch.setattr(loop, "attack_l2", watched)
+    recipe = Recipe(epochs=2, batch_size=8)
+    whole, first, second = (training(recipe, robust=one) for _ in range(3))
+    go(whole, 2)
+    go(first)
+    second.restore(first.checkpoint())
+    go(second)  # the random starts, too, go on where they were
+    for key, value in whole.state().items():
+        assert torch.equal(value, second.state()[key]), key
+    assert all(starts)
+    go(training(recipe, robust=two))
+    assert starts[-1] is None
 
 
 def test_the_average_is_what_is_measured_and_kept() -> None:
@@ -362,6 +388,8 @@ def test_a_kill_costs_one_epoch_at_most(run: Run, folder: Path, tmp_path: Path) 
         (["--augment", "spin"], "no augmentation 'spin'"),
         (["--robust", "linf:1"], "no robust training"),
         (["--robust", "l2:-1"], "out of range"),
+        (["--robust", "l2:1:0"], "The steps of --robust are '0'"),
+        (["--robust", "l2:1:²"], "The steps of --robust are '²'"),
         (["--tune", "head"], "no weights to keep"),
         (["--start", "digits"], "1 channels, and these have 3"),
         (["--start", "nothing"], "no network 'nothing'"),
@@ -380,8 +408,6 @@ def test_orders_that_cannot_be_are_refused(run: Run, folder: Path, tmp_path: Pat
 def test_a_loss_that_explodes_leaves_earlier_epochs_intact(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vizcore.train import loop
-
     real = loop.Training._gradients
     calls = []
 

@@ -79,7 +79,10 @@ def train(
         typer.Option(metavar="LIST", help="flip, zoom, rotate, crop, shift, light, cutout, such as flip,crop:4."),
     ] = None,
     robust: Annotated[
-        str | None, typer.Option(metavar="l2:X", help="Train against perturbations of this length (pixels in [0, 1]).")
+        str | None,
+        typer.Option(
+            metavar="l2:X", help="Train against perturbations of this length (pixels in [0, 1]); l2:X:1 is quicker."
+        ),
     ] = None,
     restarts: Annotated[
         int | None, typer.Option(min=0, max=1000, metavar="N", help="Try up to N seeds, until one is good enough.")

@@ -111,8 +111,7 @@ def under_attack(network: Network, part: Part, epsilon: float, steps: int, rate:
 
     for rows in pieces(len(part), BATCH):
         x, y = part.images[rows].to(device).float() / 255, part.labels[rows].to(device)
-        start = rng if device.type == "cpu" else None
-        hostile = attack_l2(logits, x, y, epsilon, steps, rate, start)
+        hostile = attack_l2(logits, x, y, epsilon, steps, rate, rng)
         with torch.no_grad():
             right += int((logits(hostile).argmax(1) == y).sum())
     return right / len(part)

@@ -107,6 +107,7 @@ class Training:
         self.steps = max(1, len(self.train) // size)  # what is over is seen in another epoch
         self._size = size
         self._updates = 0
+        self._starts = torch.Generator()  # of attacks
 
     @property
     def finished(self) -> bool:
@@ -129,6 +130,7 @@ class Training:
         number = len(self.epochs)
         rng = torch.Generator().manual_seed((self.recipe.seed << 20) + number)
         torch.manual_seed((self.recipe.seed << 20) + number)  # for dropout
+        self._starts = torch.Generator().manual_seed((self.recipe.seed << 20) + number)
         order = torch.randperm(len(self.train), generator=rng)[: self.steps * self._size]
         began, preparing, rate = time.perf_counter(), 0.0, 0.0
         losses = hits = 0.0
@@ -246,7 +248,8 @@ class Training:
             if self.robust is not None:
                 self.module.eval()  # the attack sees fixed batch statistics
                 how = self.robust
-                images = attack_l2(self.logits, images, labels, how.epsilon, how.steps, how.rate)
+                start = self._starts if how.steps == 1 else None
+                images = attack_l2(self.logits, images, labels, how.epsilon, how.steps, how.rate, start)
                 self._learning()
             logits = self.logits(images).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.smoothing) * (len(labels) / len(y))

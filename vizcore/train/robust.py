@@ -34,12 +34,13 @@ def attack_l2(
         labels: classes ``[N]``, or their shares ``[N, K]``.
         epsilon: radius of the ball, in the units of the images (a pixel's range is 1).
         steps: gradient steps; ``rate`` is the length of each as a fraction of ``epsilon``.
-        generator: draws the random start inside the ball; without one the start is the clean image.
+        generator: of the CPU; draws the random start inside the ball; without one the start is the clean image.
     """
     delta = torch.zeros_like(images)
     if generator is not None:
         noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
         delta = _unit(noise) * epsilon * torch.rand(len(images), 1, 1, 1, generator=generator)
+        delta = delta.to(images.device)
     for _ in range(steps):
         delta = delta.detach().requires_grad_(True)
         loss = F.cross_entropy(logits((images + delta).clamp(0, 1)).float(), labels, reduction="sum")

@@ -172,8 +172,10 @@ def words(what: Order, precision: str) -> str:
     """The recipe in one line."""
     r = what.recipe
     parts = [f"{r.optimizer} {r.schedule} {r.lr:g}, batches of {r.batch_size}, weight decay {r.weight_decay:g}"]
-    if what.robust:
-        parts.append(f"adversarial training {what.robust}, two steps of 0.7")
+    how = recipes.parse_robust(what.robust)
+    if how is not None:
+        start = "one step from a random start" if how.steps == 1 else f"{how.steps} steps of {how.rate:.2g}"
+        parts.append(f"adversarial training l2:{how.epsilon:g}, {start}")
     if what.augment:
         parts.append(what.augment)
     if r.smoothing:
