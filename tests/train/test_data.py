@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import os
+import shutil
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from PIL import Image
 from tests.train import samples
 from vizcore.errors import DownloadError, PictureError, SpecError
 from vizcore.train.data import efl, open_dataset, split
-from vizcore.train.data.parts import Part
+from vizcore.train.data.parts import Dataset, Part, fitted
 from vizcore.zoo import download
 
 
@@ -185,12 +188,72 @@ def test_wrong_data_sets_say_why(tmp_path: Path) -> None:
     for name in "ab":
         (broken / name).mkdir(parents=True)
         (broken / name / "x.png").write_bytes(b"no picture")
+    samples.tree(broken, classes=2, count=2, parts=("more",))
+    for file in (broken / "more" / "a").iterdir():
+        file.write_bytes(b"")
+    shutil.rmtree(broken / "a")
+    with pytest.raises(PictureError, match=r"only one class in the training pictures \(3 that cannot be read"):
+        open_dataset(str(broken))
+    for file in (broken / "more" / "b").iterdir():
+        file.write_bytes(b"")
     with pytest.raises(PictureError, match="Not one of the pictures"):
         open_dataset(str(broken))
     with pytest.raises(PictureError, match="none of the classes"):
         open_dataset("cifar10", samples.tree(tmp_path / "abc"))
     with pytest.raises(SpecError, match="out of range"):
         open_dataset(str(one), size=4000)
+    with pytest.raises(PictureError, match="no data set ''"):
+        open_dataset("")
+
+
+def test_a_zip_in_a_zip_is_named(tmp_path: Path) -> None:
+    inner = samples.zipped(samples.tree(tmp_path / "photos"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(inner, folder)
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(inner, "deep/photos.zip")
+    for source, hint in ((tmp_path / "outer.zip", "Unpack the zip"), (folder, "Give that one")):
+        with pytest.raises(PictureError, match=r"another zip, 'photos\.zip'") as problem:
+            open_dataset(str(source))
+        assert hint in problem.value.hint
+    inner.write_bytes(inner.read_bytes()[:400])
+    with pytest.raises(PictureError, match=r"'photos\.zip' is incomplete or damaged"):
+        open_dataset(str(inner))
+
+
+@pytest.mark.parametrize("part", ["", "train"])
+def test_pictures_beside_the_classes_are_no_class(tmp_path: Path, part: str) -> None:
+    root = samples.tree(tmp_path / "photos", parts=(part,) if not part else ("train", "test"))
+    shutil.copy(root / part / "a" / "0.png", root / part / "cover.png")
+    with pytest.raises(PictureError, match=r"'cover\.png' lies beside the folders"):
+        open_dataset(str(root))
+
+
+def test_folders_may_be_called_like_parts_but_not_in_no_encoding(tmp_path: Path) -> None:
+    root = samples.tree(tmp_path / "vehicles", parts=("",))
+    (root / "a").rename(root / "train")
+    assert open_dataset(str(root)).classes == ("b", "train")
+    try:
+        (root / "b").rename(root / os.fsdecode(b"\xff"))
+    except OSError:
+        pytest.skip("names of files are text here")
+    with pytest.raises(PictureError, match="is no text"):
+        open_dataset(str(root))
+
+
+def test_faces_take_other_sizes_and_channels(tmp_path: Path) -> None:
+    faces = samples.fer_csv(tmp_path / "fer2013.csv", "fer2013")
+    found = open_dataset("fer2013", tmp_path, size=24, channels=3)
+    assert found.train is not None
+    assert found.train.images.shape[1:] == (3, 24, 24)
+    assert (len(found.mean), found.channels, found.size) == (3, 3, 24)
+    wanted = np.asarray(Image.fromarray(faces[0]).resize((24, 24), Image.Resampling.BILINEAR))
+    assert np.abs(found.train.images[0, 1].numpy().astype(int) - wanted).max() <= 1
+    grey = fitted(
+        Dataset("x", ("a", "b"), Part(torch.tensor([[200, 100, 50]]).view(1, 3, 1, 1), torch.zeros(1))), None, 1
+    )
+    assert grey.any.images.flatten().tolist() == [round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)]
 
 
 def test_data_sets_are_fetched_with_a_check_of_their_hash(tmp_path: Path, home: Path) -> None:

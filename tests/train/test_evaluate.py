@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,11 @@ def network(weight: list[list[float]], std: float = 1 / 255) -> Network:
     return Network(card, module)
 
 
+def named(net: Network, classes: Sequence[str], size: int = 2) -> Network:
+    """The same network with another card."""
+    return Network(dataclasses.replace(net.card, classes=tuple(classes), size=size), net.module)
+
+
 def test_a_report_is_what_counting_by_hand_gives() -> None:
     part = Part(
         torch.tensor([[3, 1], [3, 1], [1, 2], [5, 0]], dtype=torch.uint8).view(4, 1, 1, 2), torch.tensor([0, 1, 1, 1])
@@ -49,8 +57,28 @@ def test_an_ensemble_is_the_mean_of_probabilities() -> None:
     right, wrong = network([[1, 0], [0, 1]]), network([[0, 0.5], [0.5, 0]])
     found = evaluate.evaluate([right, wrong], part)
     assert (found.accuracy, found.members) == (1.0, (1.0, 0.0))
+    swapped = named(network([[0, 1], [1, 0]]), "ba")  # the same as right, with its classes the other way round
+    assert evaluate.evaluate([right, swapped], part).members == (1.0, 1.0)
+    assert evaluate.under_attack(swapped, evaluate.as_taken(swapped, [right, swapped], part), 1e-6, 1, 1.0) == 1
+    assert evaluate.evaluate([right, named(swapped, ("class 0", "class 1"))], part).members == (1.0, 0.0)
+    with pytest.raises(ModelError, match="different classes"):
+        evaluate.evaluate([right, named(right, "ax")], part)
+    with pytest.raises(ModelError, match="names 3 classes, and the network gives 2 numbers"):
+        evaluate.evaluate([named(right, "abc")], part)
     with pytest.raises(ModelError, match="different classes"):
         evaluate.evaluate([right, network([[1, 0], [0, 1], [0, 0]])], part)
+
+
+def test_each_of_an_ensemble_gets_pictures_of_its_size() -> None:
+    pooled = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(1, 2))
+    pooled[2].weight.data, pooled[2].bias.data = torch.tensor([[-1.0], [1.0]]), torch.tensor([150.0, -150.0])
+    card = Card("n", "n", "n", {}, 1, 8, (0.0,), (1 / 255,), ("dark", "bright"))
+    sharp = Network(card, pooled)
+    images = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    images[0, 0, 3, 3] = 255  # is seen at 8 px, and is no more than 64 of 255 at 4 px
+    part = Part(images, torch.tensor([1]))
+    assert evaluate.evaluate([sharp, named(sharp, card.classes, 4)], part).members == (1.0, 0.0)
+    assert evaluate.evaluate([named(sharp, card.classes, 4)], part).members == (1.0,)  # alone, as it is given
 
 
 def test_an_attack_lowers_accuracy_and_keeps_to_its_ball() -> None:
@@ -83,6 +111,21 @@ def test_the_command_draws_and_counts(run: Run, tmp_path: Path) -> None:
                                      "--part", "validate", code=2)["error"]["message"]  # fmt: skip
     assert "classes" in run("evaluate", tmp_path / "n0", "--dataset", samples.tree(tmp_path / "three", classes=3),
                             "--out", tmp_path / "e", code=2)["error"]["message"]  # fmt: skip
+
+
+def test_classes_are_told_by_their_names(run: Run, tmp_path: Path) -> None:
+    folder = samples.tree(tmp_path / "stripes", classes=2, count=8)
+    run("train", folder, "--out", tmp_path / "n", "--filters", "4,8", "--epochs", "8", "--batch-size", "4")
+    command = ("evaluate", tmp_path / "n", "--out", tmp_path / "e", "--dataset", folder)
+    assert run(*command)["accuracy"] == 1
+    (folder / "test" / "a").rename(folder / "test" / "c")
+    assert "no 'c' among the network's classes" in run(*command, code=2)["error"]["message"]
+    assert run("inspect", tmp_path / "n", "--dataset", folder)["pictures"] == 16  # of which it needs no labels
+    (folder / "test" / "b").rename(folder / "test" / "a")
+    (folder / "test" / "c").rename(folder / "test" / "B")  # the other way round
+    shutil.rmtree(folder / "train")
+    found = run(*command)
+    assert (found["accuracy"], found["classes"]) == (0, ["a", "b"])
 
 
 def test_charts_show_what_they_are_given() -> None:

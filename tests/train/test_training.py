@@ -123,6 +123,12 @@ def test_attacks_of_a_training_have_the_steps_that_were_asked_for(monkeypatch: p
     for key, value in whole.state().items():
         assert torch.equal(value, second.state()[key]), key
     assert all(starts)
+    whole.epochs[0].validation_accuracy, whole.epochs[1].validation_accuracy = 0.9, 0.5
+    assert whole.best == 1  # the last: on pictures as they are the first ones are best
+    plainly = training(recipe, validate=part(6))
+    go(plainly, 2)
+    plainly.epochs[0].validation_accuracy, plainly.epochs[1].validation_accuracy = 0.9, 0.5
+    assert plainly.best == 0
     go(training(recipe, robust=two))
     assert starts[-1] is None
 
@@ -371,6 +377,50 @@ def test_a_kill_costs_one_epoch_at_most(run: Run, folder: Path, tmp_path: Path) 
     assert again.resumed >= 2
     next(event for event in again.run() if type(event).__name__ == "Epoch")
     assert log.read_text().splitlines()[1:3] == before[:2]
+
+
+def test_it_goes_on_with_the_same_pictures_only(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("train", folder, "--out", tmp_path / "n", *SMALL)
+    plain, calls = loop.Training._gradients, []
+
+    def cut(self: Training, x: torch.Tensor, y: torch.Tensor) -> tuple[float, int]:
+        calls.append(1)
+        return (float("nan"), 0) if len(calls) > 8 else plain(self, x, y)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Training, "_gradients", cut)
+        run(*command, code=2)
+    checkpoint = tmp_path / "n" / "resume.pt"
+    before = checkpoint.read_bytes()
+    for change in ("content", "number", "class"):
+        other = shutil.copytree(folder, tmp_path / change)
+        if change == "content":
+            shutil.copy(other / "train" / "b" / "0.png", other / "train" / "a" / "0.png")
+        elif change == "number":
+            (other / "test" / "a" / "0.png").unlink()
+        else:
+            shutil.copytree(other / "train" / "a", other / "train" / "c")
+        aside = folder.rename(tmp_path / "aside")
+        other.rename(folder)
+        error = run(*command, code=2)["error"]
+        assert error["kind"] == "TrainingError"
+        assert "not those that the training in this folder began with" in error["message"], change
+        assert checkpoint.read_bytes() == before
+        shutil.rmtree(folder)
+        aside.rename(folder)
+    for nonsense in ([1], {"module": {}}, {"runner": {}, "module": {}}):
+        torch.save(nonsense, checkpoint)
+        assert "checkpoint in this folder is damaged" in run(*command, code=2)["error"]["message"]
+    checkpoint.write_bytes(before)
+    assert 1 <= run(*command)["resumed_from"] <= 2
+
+
+def test_what_is_tested_must_have_been_learnt(run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "test" / "a", folder / "test" / "c")
+    error = run("train", folder, "--out", tmp_path / "n", *SMALL, code=2)["error"]
+    assert "'c' has pictures for test and none to train with" in error["message"]
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,11 @@ def network_of(model: str, arch: str | None) -> Network:
 
 
 def pictures_of(network: Network, dataset: str, data: Path | None, part: str) -> tuple[Dataset, Part]:
-    """The pictures of a data set as the network takes them, with its own order of classes.
+    """The pictures of a data set as the network takes them.
 
     Raises:
         SpecError: there is no part of that name.
-        PictureError: the data set does not have it, or has classes that the network does not.
+        PictureError: the data set does not have it.
     """
     from vizcore.train.data import open_dataset
 
@@ -66,31 +66,51 @@ def pictures_of(network: Network, dataset: str, data: Path | None, part: str) ->
     if chosen is None:
         there = [name for name in PARTS if getattr(found, name) is not None]
         raise PictureError(f"The data set has no part {part}.", f"Use --part {' or '.join(there)}.")
-    return found, _ordered(chosen, found.classes, card.classes)
+    return found, chosen
 
 
-def _ordered(part: Part, classes: tuple[str, ...], wanted: tuple[str, ...]) -> Part:
-    """``part`` with the labels of ``wanted``, if the names say how; as it is where the numbers agree alone."""
+def labelled(part: Part, classes: tuple[str, ...], wanted: tuple[str, ...]) -> Part:
+    """``part`` with the labels of a network, which knows the classes ``wanted``.
+
+    Names are the same if they differ in capitals, spaces, hyphens and underscores alone.
+
+    Raises:
+        PictureError: the network does not know a class that occurs.
+    """
     import torch
 
-    if set(classes) <= set(wanted) and classes != wanted[: len(classes)]:
-        table = torch.tensor([wanted.index(name) for name in classes])
-        return replace(part, labels=table[part.labels])
-    return part
+    from vizcore.train.evaluate import numbered
+
+    if classes == wanted or numbered(wanted):
+        return part
+    known = {_plain(name): index for index, name in reversed(list(enumerate(wanted)))}
+    table = torch.tensor([known.get(_plain(name), -1) for name in classes])
+    labels = table[part.labels]
+    if (labels < 0).any():
+        strange = classes[int(part.labels[labels < 0][0])]
+        names = ", ".join(wanted[:10]) + (" ..." if len(wanted) > 10 else "")
+        raise PictureError(f"There is no {strange[:40]!r} among the network's classes.", f"They are {names[:300]}.")
+    return replace(part, labels=labels)
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", " ").replace("-", " ")
 
 
 def evaluate(order: Order, out: Path, device: str) -> console.Result:
     """Carry out ``order``."""
     from vizcore.engine import devices
     from vizcore.train import recipe as recipes
-    from vizcore.train.evaluate import Report, evaluating, under_attack
+    from vizcore.train.evaluate import Report, as_taken, evaluating, under_attack
 
     chosen = devices.choose(device)
     robust = recipes.parse_robust(order.robust)
     devices.set_threads(False)
     networks = [network_of(model, order.arch).to(chosen) for model in order.models]
     writable(out)
-    dataset, part = pictures_of(networks[0], order.dataset, order.data, order.part)
+    largest = max(networks, key=lambda network: network.card.size)
+    dataset, part = pictures_of(largest, order.dataset, order.data, order.part)
+    part = labelled(part, dataset.classes, networks[0].card.classes)
     if order.most:
         part = part.pick(_some(len(part), order.most))
     began = time.perf_counter()
@@ -102,7 +122,10 @@ def evaluate(order: Order, out: Path, device: str) -> console.Result:
             else:
                 advance(progress)
         assert report is not None
-        attacked = [under_attack(n, part, robust.epsilon, 20, 0.125) for n in networks] if robust is not None else []
+        attacked = []
+        if robust is not None:
+            parts = (as_taken(network, networks, part) for network in networks)
+            attacked = [under_attack(n, p, robust.epsilon, 20, 0.125) for n, p in zip(networks, parts, strict=True)]
     classes = networks[0].card.classes
     data: dict[str, Any] = {
         "models": list(order.models), "dataset": dataset.name, "part": order.part, "pictures": len(part),

@@ -108,6 +108,8 @@ def collect(source: str | Path, only: str = "") -> Collection:
             found, kind = _zip(path), "zip"
         else:
             what = "no folder or zip of pictures" if path.exists() else "not there"
+            if path.is_file() and path.suffix.lower() == ".zip":
+                raise PictureError(f"{path.name[:60]!r} is incomplete or damaged.", "Fetch or make the zip again.")
             raise PictureError(f"{path.name[:60]!r} is {what}.", "Give a folder, or a zip, with pictures in it.")
     except (OSError, ValueError, zipfile.BadZipFile):
         raise PictureError(
@@ -115,6 +117,12 @@ def collect(source: str | Path, only: str = "") -> Collection:
         ) from None
     found = {name: mark for name, mark in sorted(found.items()) if only in f"/{name}"}
     if not found:
+        inner = "" if only else _inner(path)
+        if inner:
+            raise PictureError(
+                f"There are no pictures in this {kind}, but another zip, {inner[:60]!r}.",
+                f"Unpack the {kind}, and give that one." if kind == "zip" else "Give that one.",
+            )
         named = f" with {only[:40]!r} in their name" if only else ""
         raise PictureError(
             f"There are no pictures in this {kind}{named}.", "Give one with PNG, JPEG or WebP files in it."
@@ -141,6 +149,16 @@ def _zip(path: Path) -> dict[str, str]:
             and not info.is_dir()
             and not info.filename.startswith("__MACOSX/")
         }
+
+
+def _inner(path: Path) -> str:
+    """The name of a zip inside a folder or zip; empty if there is none."""
+    if path.is_dir():
+        names = sorted(file.name for file in path.rglob("*") if file.is_file())
+    else:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(name.rpartition("/")[2] for name in archive.namelist())
+    return next((name for name in names if name.lower().endswith(".zip")), "")
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from vizcore.errors import ModelError
-from vizcore.train.data.parts import Part, pieces
+from vizcore.train.data.parts import Part, pieces, scaled
 from vizcore.train.robust import attack_l2
 from vizcore.zoo.load import Network
 
@@ -54,6 +54,9 @@ class Report:
 def evaluate(networks: Sequence[Network], part: Part) -> Report:
     """Let one network, or several as an ensemble (the mean of their probabilities), judge pictures.
 
+    Labels are by the first network's order of classes.  Networks for different sizes each get their own, so the
+    pictures should have the largest.
+
     Raises:
         ModelError: networks of different classes or channels, or not those of the pictures.
     """
@@ -67,10 +70,13 @@ def evaluate(networks: Sequence[Network], part: Part) -> Report:
 def evaluating(networks: Sequence[Network], part: Part) -> Iterator[int | Report]:
     """As :func:`evaluate`; yields the number of pictures seen so far, then the report."""
     _agree(networks, part)
+    orders = [_order(network, networks[0]) for network in networks]
     found: list[torch.Tensor] = []
     right = [0] * len(networks)
     for rows in pieces(len(part), BATCH):
-        each = [probabilities(network, part.images[rows]) for network in networks]
+        each = [probabilities(network, _sized(network, networks, part.images[rows])) for network in networks]
+        _complete(networks, each)
+        each = [values if order is None else values[:, order] for values, order in zip(each, orders, strict=True)]
         for index, values in enumerate(each):
             right[index] += int((values.argmax(1) == part.labels[rows]).sum())
         found.append(torch.stack(each).mean(0))
@@ -117,10 +123,47 @@ def under_attack(network: Network, part: Part, epsilon: float, steps: int, rate:
     return right / len(part)
 
 
+def as_taken(network: Network, networks: Sequence[Network], part: Part) -> Part:
+    """``part``, whose labels are by the first of ``networks``, at the size and with the labels of ``network``."""
+    order = _order(network, networks[0])
+    labels = part.labels if order is None else torch.tensor(order)[part.labels]
+    return Part(_sized(network, networks, part.images), labels, part.names)
+
+
+def _sized(network: Network, networks: Sequence[Network], images: torch.Tensor) -> torch.Tensor:
+    same = len({other.card.size for other in networks}) == 1
+    return images if same else scaled(images, network.card.size)
+
+
+def _order(network: Network, first: Network) -> list[int] | None:
+    """For each class of ``first`` its number among those of ``network``; None where that is its own."""
+    classes, wanted = network.card.classes, first.card.classes
+    if classes == wanted or numbered(classes) or numbered(wanted):
+        return None
+    return [classes.index(name) for name in wanted]
+
+
+def numbered(classes: tuple[str, ...]) -> bool:
+    """Whether the names say no more than the numbers, as those of a file without a card."""
+    return classes == tuple(f"class {index}" for index in range(len(classes)))
+
+
+def _complete(networks: Sequence[Network], each: Sequence[torch.Tensor]) -> None:
+    for network, values in zip(networks, each, strict=True):
+        card = network.card
+        if values.shape[1] != len(card.classes):
+            raise ModelError(
+                f"The card of {card.name[:60]!r} names {len(card.classes)} classes, and the network gives "
+                f"{values.shape[1]} numbers.",
+                "Mend the classes in its card.json.",
+            )
+
+
 def _agree(networks: Sequence[Network], part: Part) -> None:
     classes = {len(network.card.classes) for network in networks}
     channels = {network.card.channels for network in networks}
-    if len(classes) > 1 or len(channels) > 1:
+    named = [network.card.classes for network in networks if not numbered(network.card.classes)]
+    if len(classes) > 1 or len(channels) > 1 or len({frozenset(names) for names in named}) > 1:
         raise ModelError("The networks have different classes or channels.", "Evaluate them one by one.")
     if channels != {int(part.images.shape[1])}:
         raise ModelError(

@@ -100,8 +100,15 @@ class Folder:
         try:
             found: dict[str, Any] = torch.load(self.path / RESUME, map_location="cpu", weights_only=True)
         except Exception:  # torch's errors for damaged files are of a dozen types
-            raise TrainingError("The checkpoint in this folder is damaged.", "Use --fresh to begin anew.") from None
+            raise damaged() from None
+        if not isinstance(found, dict) or not isinstance(found.get("runner"), dict):
+            raise damaged()
         return found
+
+
+def damaged() -> TrainingError:
+    """A checkpoint cannot be gone on from."""
+    return TrainingError("The checkpoint in this folder is damaged.", "Use --fresh to begin anew.")
 
 
 def write_network(folder: Path, state: Mapping[str, torch.Tensor], card: Card, half: bool = False) -> None:

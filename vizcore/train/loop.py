@@ -116,6 +116,15 @@ class Training:
 
     @property
     def best(self) -> int:
+        """The index of the epoch that is kept: the one with the highest validation accuracy.
+
+        The last one without validation, and of robust trainings: unharmed pictures, which validation shows, are not
+        what they are for, and early epochs do better there.
+        """
+        return len(self.epochs) - 1 if self.robust is not None else self._highest
+
+    @property
+    def _highest(self) -> int:
         """The index of the epoch with the highest validation accuracy; the last one without validation."""
         values = [-1.0 if e.validation_accuracy is None else e.validation_accuracy for e in self.epochs]
         return max(range(len(values)), key=lambda i: (values[i], i)) if values else -1
@@ -278,7 +287,7 @@ class Training:
         return make(groups, recipe.lr)
 
     def _stopped_early(self) -> bool:
-        since = len(self.epochs) - 1 - self.best
+        since = len(self.epochs) - 1 - self._highest
         return bool(self.recipe.patience and self.epochs and since >= self.recipe.patience)
 
     def _no_number(self, epoch: int, step: int, rate: float) -> TrainingError:

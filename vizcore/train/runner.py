@@ -20,9 +20,9 @@ import vizcore
 from vizcore.errors import TrainingError
 from vizcore.train import changes, design, evaluate, orders
 from vizcore.train import recipe as recipes
-from vizcore.train.data import Dataset, Part, Progress, open_dataset, split
+from vizcore.train.data import Dataset, Part, Progress, fingerprint, open_dataset, split
 from vizcore.train.design import Design, Made
-from vizcore.train.folder import Folder, write_card
+from vizcore.train.folder import Folder, damaged, write_card
 from vizcore.train.loop import Epoch, Step, Training
 from vizcore.train.orders import Order
 from vizcore.zoo import download
@@ -78,11 +78,23 @@ class Runner:
         if self.dataset.train is None:
             raise TrainingError("The data set has no pictures to train with.", "Put them into a folder train.")
         self.train, self.validate = _divided(self.dataset, what)
+        _all_learnt(self.dataset)
+        self._data = fingerprint(self.dataset)
         checkpoint = self.folder.begin(self.fresh)
-        extra = checkpoint.pop("runner") if checkpoint else {"failed": []}
-        self.failed[:] = [Failed(**item) for item in extra["failed"]]
+        extra = checkpoint.pop("runner") if checkpoint else {}
+        if extra.get("data", self._data) != self._data:
+            raise TrainingError(
+                "The pictures are not those that the training in this folder began with.",
+                "Put them back, or use --fresh to begin anew.",
+            )
         self._start = start
-        self._begin(checkpoint)
+        try:
+            self.failed[:] = [Failed(**item) for item in extra.get("failed", ())]
+            self._begin(checkpoint)
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            if checkpoint is None:
+                raise
+            raise damaged() from None
         self.resumed = len(self.training.epochs)
 
     @property
@@ -110,7 +122,7 @@ class Runner:
 
     def keep(self) -> None:
         """Write the epoch that has just ended."""
-        extra = {"failed": [dataclasses.asdict(item) for item in self.failed]}
+        extra = {"failed": [dataclasses.asdict(item) for item in self.failed], "data": self._data}
         self.folder.keep(self.training, self._card(), {"runner": extra})
 
     def finish(self) -> dict[str, Any]:
@@ -166,6 +178,19 @@ class Runner:
         facts["parameters"] = sum(p.numel() for p in self.made.module.parameters())
         facts["vizcore"] = vizcore.__version__
         return dataclasses.replace(card, title=what.title or card.title, facts=facts)
+
+
+def _all_learnt(dataset: Dataset) -> None:
+    """Refuse pictures to validate or test with, of a class that there is nothing to learn from."""
+    assert dataset.train is not None
+    learnt = set(dataset.train.labels.unique().tolist())
+    for name, part in (("validation", dataset.validate), ("test", dataset.test)):
+        new = sorted(set(part.labels.unique().tolist()) - learnt) if part is not None else []
+        if new:
+            raise TrainingError(
+                f"The class {dataset.classes[new[0]][:40]!r} has pictures for {name} and none to train with.",
+                "Add some, or take the others away.",
+            )
 
 
 def words(what: Order, precision: str) -> str:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from vizcore.errors import PictureError, SpecError
 from vizcore.train.data import cifar, efl, fer, idx, svhn, trees
-from vizcore.train.data.parts import Dataset, Part, Progress, finished, split
+from vizcore.train.data.parts import Dataset, Part, Progress, fingerprint, finished, fitted, split
 from vizcore.zoo import download
 
-__all__ = ["NAMES", "Dataset", "Part", "Progress", "open_dataset", "split"]
+__all__ = ["NAMES", "Dataset", "Part", "Progress", "fingerprint", "open_dataset", "split"]
 
 NAMES = ("efl", "mnist", "svhn", "fer2013", "cifar10")
 SIZES = (4, 512)  # px; smaller ones show nothing, larger ones do not stay in memory
@@ -73,21 +73,22 @@ def _open(
         return svhn.dataset(data or fetched(svhn.MIRROR, svhn.FILES, "svhn", fetching))
     if name == "cifar10":
         base, _, file = cifar.URL.rpartition("/")
-        return cifar.dataset(data or fetched(base + "/", {file: cifar.MD5}, "cifar10", fetching), size, progress)
+        found = cifar.dataset(data or fetched(base + "/", {file: cifar.MD5}, "cifar10", fetching), size, progress)
+        return fitted(found, size, channels)
     if name == "fer2013":
         if data is None:
             raise PictureError("FER2013 must be fetched by hand.", _FER_BY_HAND)
-        return fer.dataset(data, size, progress)
+        return fitted(fer.dataset(data, size, progress), size, channels)
     path = named(name)
     if path.suffix.lower() == ".csv":
-        return fer.dataset(path, size, progress)
+        return fitted(fer.dataset(path, size, progress), size, channels)
     return trees.dataset(path, size, channels, (), progress)
 
 
 def named(name: str) -> Path:
     """The path that a data set's name is, where it is none of ``NAMES``; raises :class:`PictureError`."""
     path = Path(name)
-    if name not in NAMES and not path.exists():
+    if not name or (name not in NAMES and not path.exists()):
         near = difflib.get_close_matches(name, NAMES, 1, 0.6)
         raise PictureError(
             f"There is no data set {path.name[:60]!r}.",

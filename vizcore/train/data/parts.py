@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch.nn import functional as F
 
 from vizcore.errors import PictureError
 
@@ -93,13 +95,59 @@ def finished(dataset: Dataset) -> Dataset:
     if dataset.train is not None:
         present = int((torch.bincount(dataset.train.labels) > 0).sum())
         if present < 2:
+            left = f" ({dataset.skipped} that cannot be read are left out)" if dataset.skipped else ""
             raise PictureError(
-                "There is only one class in the training pictures.", "Put the pictures of each class into a folder."
+                f"There is only one class in the training pictures{left}.",
+                "Put the pictures of each class into a folder.",
             )
     if dataset.mean:
         return dataset
     mean, std = statistics(dataset.any.images)
     return replace(dataset, mean=mean, std=std)
+
+
+def fitted(dataset: Dataset, size: int | None, channels: int | None) -> Dataset:
+    """``dataset`` with pictures of ``size`` px and so many ``channels``; None is its own.
+
+    Grey is the luma of ITU-R BT.601.
+    """
+
+    def one(images: torch.Tensor) -> torch.Tensor:
+        x = images
+        if channels == 1 and x.shape[1] == 3:
+            x = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True).round().to(torch.uint8)
+        x = x if size is None else scaled(x, size)
+        return x.expand(-1, 3, -1, -1) if channels == 3 and x.shape[1] == 1 else x
+
+    def whole(part: Part | None) -> Part | None:
+        if part is None:
+            return None
+        return replace(part, images=torch.cat([one(part.images[rows]) for rows in pieces(len(part), 1000)]))
+
+    if size in (None, dataset.size) and channels in (None, dataset.channels):
+        return dataset
+    return replace(
+        dataset, train=whole(dataset.train), validate=whole(dataset.validate), test=whole(dataset.test), mean=(), std=()
+    )
+
+
+def scaled(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Square pictures uint8 ``[N, C, H, H]`` at ``size`` px, bilinear and antialiased."""
+    if images.shape[2:] == (size, size):
+        return images
+    x = F.interpolate(images.float(), size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A sha256 by which another data set is told from this one: classes, labels, and a thousand pictures of a part."""
+    digest = hashlib.sha256(repr(dataset.classes).encode("utf-8", "replace"))
+    for part in (dataset.train, dataset.validate, dataset.test):
+        digest.update(b"part" if part is None else f"part {tuple(part.images.shape)}".encode())
+        if part is not None:
+            step = max(1, len(part) // 1000)
+            digest.update(part.labels.numpy().tobytes() + part.images[::step].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

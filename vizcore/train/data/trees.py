@@ -41,6 +41,7 @@ def dataset(
     """
     collection = collect(source)
     labels = collection.labels
+    _in_folders(collection)
     found = tuple(sorted(set(labels)))
     if len(found) < 2:
         named = f", {found[0][:40]!r}" if found[0] else ""
@@ -90,6 +91,21 @@ def dataset(
         skipped=skipped.total(),
         facts={"data": f"{source.stem}, {len(classes)} classes, {counts}"},
     )
+
+
+def _in_folders(collection: Collection) -> None:
+    """Refuse pictures that lie beside the class folders, and folders whose names no card can hold."""
+    folders = {name.rpartition("/")[0] for name in collection.names}
+    above = {folder.rpartition("/")[0] for folder in folders if folder} - {""}
+    for name, label in zip(collection.names, collection.labels, strict=True):
+        folder = name.rpartition("/")[0]
+        if (not folder and len(folders) > 1) or (folder in above and label.lower() in PARTS):
+            raise PictureError(
+                f"The picture {name.rpartition('/')[2][:60]!r} lies beside the folders of the classes.",
+                "Put it into one of them, or take it away.",
+            )
+        if any("\ud800" <= letter <= "\udfff" for letter in label):
+            raise PictureError(f"The name of the folder {label[:40]!r} is no text.", "Give it a name in UTF-8.")
 
 
 def _part_of(name: str) -> str:
