@@ -183,9 +183,9 @@ class Runner:
 def _all_learnt(dataset: Dataset) -> None:
     """Refuse pictures to validate or test with, of a class that there is nothing to learn from."""
     assert dataset.train is not None
-    learnt = set(dataset.train.labels.unique().tolist())
+    learnt = set(dataset.train.labels.tolist())
     for name, part in (("validation", dataset.validate), ("test", dataset.test)):
-        new = sorted(set(part.labels.unique().tolist()) - learnt) if part is not None else []
+        new = sorted(set(part.labels.tolist()) - learnt) if part is not None else []
         if new:
             raise TrainingError(
                 f"The class {dataset.classes[new[0]][:40]!r} has pictures for {name} and none to train with.",
