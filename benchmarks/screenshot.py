@@ -1,18 +1,22 @@
-"""Take the pictures of the documentation: ``python -m benchmarks.screenshot [ascent] [travel]``, into ``docs``."""
+"""Pictures of the documentation: ``python -m benchmarks.screenshot [ascent] [travel] [patches]``, into ``docs``."""
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from benchmarks.live import serving
 
 DOCS = Path(__file__).parent.parent / "docs"
+ZIP = "../shared/data/imagenette80.zip"  # real pictures beside the checkout
 LONG = 300_000  # milliseconds
 AT_STEP = "(step) => window.vizcore?.state?.().latest >= step"
 
@@ -70,7 +74,21 @@ def travel(page: Any) -> None:
     page.locator(".sweep-tile").filter(has=page.locator(".place.best")).click()
 
 
-PICTURES = {"ascent": ascent, "travel": travel}
+def patches(page: Any) -> None:
+    """Channels of a layer after a pass over pictures, and one of them with deconvolutions."""
+    query = {"page": "patches", "model": "imagenette-robust", "layer": "block2", "data": ZIP, "only": "/test/"}
+    page.goto(f"{page.url.partition('?')[0]}?{urlencode(query)}")
+    page.wait_for_function("() => vizcore.state().patches.pictures > 0 && !vizcore.state().patches.busy", timeout=LONG)
+    page.get_by_test_id("patches-scan").click()
+    whole = "({patches}) => patches.done === patches.pictures && !patches.busy"
+    page.wait_for_function(f"() => ({whole})(vizcore.state())", timeout=LONG)
+    page.get_by_test_id("patch-tile").nth(7).click()
+    page.get_by_test_id("patch").nth(8).wait_for(timeout=LONG)
+    page.wait_for_timeout(4000)
+
+
+PICTURES = {"ascent": ascent, "travel": travel, "patches": patches}
+WEBP = ("patches",)  # photographs, which are large as PNG
 
 
 def main() -> None:
@@ -85,7 +103,11 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.goto(f"{address}/app")
             PICTURES[name](page)
-            page.screenshot(path=DOCS / f"{name}.png")
+            taken = Image.open(io.BytesIO(page.screenshot()))
+            if name in WEBP:
+                taken.convert("RGB").save(DOCS / f"{name}.webp", quality=80, method=6)
+            else:
+                taken.save(DOCS / f"{name}.png", optimize=True)
             browser.close()
 
 
