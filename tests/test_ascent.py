@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.models.vision_transformer import VisionTransformer
 
 from tests.tiny import network, tiny_spec
 from vizcore.arithmetic import choose_precision
@@ -52,6 +54,19 @@ def test_every_objective_rises_within_five_steps(objective: str, parameterizatio
     )
     frames = run(spec)
     assert (frames[-1].scores > frames[0].scores).all()
+
+
+def test_a_network_that_takes_one_size_gets_that_size() -> None:
+    """A vision transformer refuses a framed picture, so there is no frame."""
+    torch.manual_seed(0)
+    module = VisionTransformer(image_size=32, patch_size=8, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32)
+    facts = {"fixed_size": True}
+    one = Network(dataclasses.replace(network().card, size=32, classes=(), facts=facts), module.eval())
+    spec = tiny_spec(layer="conv_proj", channels=(1, 2), size=32, steps=8, pad=4)
+    frames = list(ascend(spec, one))
+    assert (score(spec, one, pictures(frames[-1])) > score(spec, one, pictures(frames[0]))).all()
+    with pytest.raises(SpecError, match="32 px only"):
+        ascend(spec.replace(size=48), one)
 
 
 def test_scores_of_unmoved_pictures_are_plain_scores() -> None:

@@ -329,7 +329,7 @@ class Ascent(Iterator[Frame]):
 
     def _seen(self) -> tuple[int, Window | None]:
         """Size of the framed picture, and the part of it that goes through the network."""
-        pad = int(self.knobs.at(self._step)["pad"])
+        pad = framed(self._network, self.knobs.at(self._step)["pad"])
         return self.spec.size + 2 * pad, self._window(pad)
 
     def _window(self, pad: int) -> Window | None:
@@ -353,7 +353,7 @@ class Ascent(Iterator[Frame]):
         objective = self._objective if whole else self._objective.rows([row for row in rows for _ in range(crops)])
         still = replace(question, knobs={**question.knobs, "noise": 0.0})
         aim = self._aim.seen(self.cut, lambda picture: self.moved(picture.expand(len(rows), -1, -1, -1), still))
-        part = self._window(int(question.knobs["pad"]))
+        part = self._window(framed(self._network, question.knobs["pad"]))
         found = (objective.at(part.position) if part else objective)(activations, aim)
         return found if crops == 1 else found.view(len(rows), crops).mean(1)
 
@@ -373,7 +373,7 @@ class Ascent(Iterator[Frame]):
             pictures = transforms.crop(pictures, seed, step, channels, crops, side)
             channels = [channel for channel in channels for _ in range(crops)]
         moves = transforms.draw(seed, step, channels, jitter, scale, rotate)
-        pad = int(knobs["pad"])
+        pad = framed(self._network, knobs["pad"])
         part = self._window(pad)
         wanted = (part.rows, part.columns) if part else None
         return transforms.move(self._network.normalize(pictures), moves, pad, wanted)
@@ -443,9 +443,13 @@ def check(spec: RunSpec, network: Network, objective: Objective, cut: Cut, devic
     """Look through the network once, at one grey picture of the size.
 
     Raises:
-        SpecError: the size is too small for the layer.
+        SpecError: the size is too small for the layer, or not the one that the network takes.
         LayerError: the layer has no such channel or position.
     """
+    own = network.card.size
+    fitted = spec.octaves or spec.parameterization == "generator"
+    if network.card.facts.get("fixed_size") and spec.size != own and not fitted:
+        raise SpecError(f"This network takes pictures of {own} px only.", f"Use a size of {own} px.")
     try:
         with torch.no_grad():
             activations = cut(_grey(spec, network, device))
@@ -459,8 +463,13 @@ def check(spec: RunSpec, network: Network, objective: Objective, cut: Cut, devic
     objective.check(activations)
 
 
+def framed(network: Network, pad: Value) -> int:
+    """Pixels of grey around the picture: none where the network takes pictures of one size only."""
+    return 0 if network.card.facts.get("fixed_size") else int(pad)
+
+
 def _grey(spec: RunSpec, network: Network, device: torch.device) -> Tensor:
-    size = spec.size + 2 * spec.pad
+    size = spec.size + 2 * framed(network, spec.pad)
     return torch.zeros(1, network.card.channels, size, size, device=device)
 
 
