@@ -28,6 +28,7 @@ from vizcore.generate.condition import Classes, Eyes, Units
 from vizcore.generate.generator import Generator
 from vizcore.generate.sampler import Sampler
 from vizcore.generate.spec import walk
+from vizcore.layers import Cut
 from vizcore.look.naturals import held_out
 from vizcore.look.units import Unit, device, scorer
 from vizcore.rulertable import METHODS, PRESETS, REAL, WALKS, Length
@@ -255,10 +256,13 @@ class Ruler:
         """The activations of the real pictures, a batch at a time; nothing if they are known."""
         if self._real is None or self._natural is not None:
             return
+        layer, units = self.order.layer, [self._unit(unit) for unit in self.order.units]
+        cut = Cut(self.network.module, [layer])
         rows = []
         for part in torch.split(self._real, BATCH):
-            x = part.float() / 255
-            rows.append(torch.stack([self._score(unit, x) for unit in self.order.units], 1))
+            with torch.no_grad():
+                seen = cut(self.network.normalize(part.to(device(self.network)).float() / 255))[layer]
+                rows.append(torch.stack([unit.score(seen) for unit in units], 1).float().cpu())
             yield
         self._natural = torch.cat(rows)
 
