@@ -7,18 +7,17 @@ turns like every other piece of work.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from vizcore import assets
 from vizcore.engine import answers
+from vizcore.engine.beside import Beside
 from vizcore.engine.turns import in_turns
-from vizcore.engine.works import Work, Works
-from vizcore.errors import VizcoreError
+from vizcore.engine.works import Work
 from vizcore.look.activations import Looker, strip
 from vizcore.look.attribution import METHODS, why_not
 from vizcore.look.pictures import Picture, read
@@ -29,34 +28,12 @@ PICTURES = 3  # decoded pictures that are kept: a page asks for several views of
 LOOKERS = 3  # layers that are kept ready
 SMALL = 2**17  # bytes of a file that is decoded at once; larger ones in a thread beside the steps
 
-WithNetwork = Callable[[int, str, str | None, Callable[[Network], Any]], Any]
-Later = Callable[[int, Callable[[], Any]], None]
 
+class Looking(Beside):
+    """What the engine has at hand for pages that look at pictures."""
 
-class Looking:
-    """What the engine has at hand for pages that look at pictures.
-
-    Args:
-        with_network: the worker's way to a network.
-        works: takes what needs many turns.
-        later: has the worker answer a command from its main thread.
-        explain: makes an error for people of any exception.
-        waiting: what a command returns whose answer comes later.
-    """
-
-    def __init__(
-        self,
-        with_network: WithNetwork,
-        works: Works,
-        later: Later,
-        explain: Callable[[Exception], VizcoreError],
-        waiting: object,
-    ) -> None:
-        self._with_network = with_network
-        self._works = works
-        self._later = later
-        self._explain = explain
-        self._waiting: Final = waiting
+    def __init__(self, *worker: Any) -> None:
+        super().__init__(*worker)
         self._pictures: OrderedDict[bytes, Picture] = OrderedDict()
         self._lookers: OrderedDict[tuple[str, str | None, str], tuple[Network, Looker]] = OrderedDict()
 
@@ -177,21 +154,10 @@ class Looking:
         if len(data) <= SMALL:
             return self._with_picture(number, name, read(data), model, arch, then)
 
-        def decode() -> None:
-            try:
-                picture = read(data)
-            except Exception as failure:
-                error = self._explain(failure)
-
-                def refuse() -> None:
-                    raise error
-
-                self._later(number, refuse)
-            else:
-                self._later(number, lambda: self._with_picture(number, name, picture, model, arch, then))
-
-        threading.Thread(target=decode, name="vizcore-picture", daemon=True).start()
-        return self._waiting
+        return self._apart(
+            "vizcore-picture", number, lambda: read(data),
+            lambda picture: self._with_picture(number, name, picture, model, arch, then),
+        )  # fmt: skip
 
     def _with_picture(
         self, number: int, name: bytes, picture: Picture, model: str, arch: str | None,

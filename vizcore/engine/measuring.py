@@ -9,20 +9,19 @@ import contextlib
 import io
 import math
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from vizcore.engine.looking import Later, WithNetwork
+from vizcore.engine.beside import Beside
 from vizcore.engine.protocol import Comparison
-from vizcore.engine.works import Work, Works
-from vizcore.errors import GeneratorError, LayerError, PictureError, SpecError, VizcoreError
+from vizcore.engine.works import Work
+from vizcore.errors import GeneratorError, LayerError, PictureError, SpecError
 from vizcore.generate import names, shelf
 from vizcore.layers import find_layer
 from vizcore.look.collections import collect
@@ -39,22 +38,11 @@ QUALITY = 90  # of tiles, WebP
 IMAGENET = 1000  # classes, which every source of networks spells in its own way
 
 
-class Measuring:
-    """The last ruler; the arguments are those of :class:`vizcore.engine.patching.Patching`."""
+class Measuring(Beside):
+    """The last ruler."""
 
-    def __init__(
-        self,
-        with_network: WithNetwork,
-        works: Works,
-        later: Later,
-        explain: Callable[[Exception], VizcoreError],
-        waiting: object,
-    ) -> None:
-        self._with_network = with_network
-        self._works = works
-        self._later = later
-        self._explain = explain
-        self._waiting: Final = waiting
+    def __init__(self, *worker: Any) -> None:
+        super().__init__(*worker)
         self._held: tuple[Comparison, Ruler, dict[str, Any]] | None = None
 
     def handlers(self) -> dict[str, Callable[..., Any]]:
@@ -90,19 +78,6 @@ class Measuring:
         """Read the real pictures, in a thread that ends."""
         check_judge(network.card, judge)
 
-        def act() -> None:
-            try:
-                real, name = real_pictures(wanted.source, network.card, wanted.most)
-            except Exception as failure:
-                error = self._explain(failure)
-
-                def refuse() -> None:
-                    raise error
-
-                self._later(number, refuse)
-            else:
-                self._later(number, lambda: build(real, name))
-
         def build(real: torch.Tensor | None, name: str) -> object:
             generator = names.of_run(wanted.generator, network, device(network)) if wanted.generator else None
             methods = METHODS if generator is not None else tuple(PRESETS)
@@ -115,8 +90,12 @@ class Measuring:
 
         if not wanted.source:
             return build(None, "")
-        threading.Thread(target=act, name="vizcore-real", daemon=True).start()
-        return self._waiting
+        return self._apart(
+            "vizcore-real",
+            number,
+            lambda: real_pictures(wanted.source, network.card, wanted.most),
+            lambda found: build(*found),
+        )
 
 
 def check_judge(card: Card, judge: Network | None) -> None:

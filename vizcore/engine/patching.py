@@ -13,17 +13,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from vizcore.engine.answers import png
-from vizcore.engine.looking import Later, WithNetwork
+from vizcore.engine.beside import Beside
 from vizcore.engine.protocol import Place
 from vizcore.engine.turns import Pause, in_turns
-from vizcore.engine.works import Work, Works
-from vizcore.errors import PictureError, VizcoreError
+from vizcore.engine.works import Work
+from vizcore.errors import PictureError
 from vizcore.history.codec import Pixels
 from vizcore.layers import Views, find_views
 from vizcore.look import deconvnet, display, naturals, store
@@ -50,30 +50,11 @@ class Held:
     views: list[Views | None]
 
 
-class Patching:
-    """What the engine has at hand of real pictures.
+class Patching(Beside):
+    """What the engine has at hand of real pictures."""
 
-    Args:
-        with_network: the worker's way to a network.
-        works: takes what needs many turns.
-        later: has the worker answer a command from its main thread.
-        explain: makes an error for people of any exception.
-        waiting: what a command returns whose answer comes later.
-    """
-
-    def __init__(
-        self,
-        with_network: WithNetwork,
-        works: Works,
-        later: Later,
-        explain: Callable[[Exception], VizcoreError],
-        waiting: object,
-    ) -> None:
-        self._with_network = with_network
-        self._works = works
-        self._later = later
-        self._explain = explain
-        self._waiting: Final = waiting
+    def __init__(self, *worker: Any) -> None:
+        super().__init__(*worker)
         self._folders: OrderedDict[tuple[str, str], Collection] = OrderedDict()
         self._held: OrderedDict[Place, Held] = OrderedDict()
         self._fitted: OrderedDict[tuple[str, int, int, int], Picture] = OrderedDict()
@@ -169,9 +150,7 @@ class Patching:
             return then(found)
 
         # A thread that ends, not the one for tiles: to list a large folder takes seconds.
-        work = threading.Thread(target=self._answer, args=(number, act, take), name="vizcore-folder", daemon=True)
-        work.start()
-        return self._waiting
+        return self._apart("vizcore-folder", number, act, take)
 
     def _with_tally(self, number: int, place: Place, then: Callable[[Held], Any], again: bool = False) -> Any:
         def with_both(network: Network, collection: Collection) -> Any:
@@ -198,20 +177,6 @@ class Patching:
 
     def _do_aside(self, number: int, act: Callable[[], Any]) -> None:
         self._aside.submit(self._answer, number, act, lambda value: value)
-
-    def _answer(self, number: int, act: Callable[[], Any], take: Callable[[Any], Any]) -> None:
-        """In a thread: ``act``, then ``take`` its value in the main thread."""
-        try:
-            value = act()
-        except Exception as failure:
-            error = self._explain(failure)
-
-            def refuse() -> None:
-                raise error
-
-            self._later(number, refuse)
-        else:
-            self._later(number, lambda: take(value))
 
     # -- pictures ------------------------------------------------------------------------------------------
 
