@@ -39,6 +39,8 @@ FOREIGN = (
     "32 px and knows the ten classes of CIFAR-10 alone, `--fit resize`."
 )
 
+WEAK = " Pixels walk: they reach the class, seldom its look, and are the weakest of the family in the paper, too."
+
 
 def of(pictures: torch.Tensor) -> list[Picture]:
     """Pictures ``[N, C, H, W]`` in [0, 1] as uint8 ``[H, W, C]`` each."""
@@ -72,6 +74,7 @@ def classes(key: str, variant: str) -> Made | None:
     names = [network.card.classes[number] for number in what.classes]
     said = "" if names == [str(number) for number in what.classes] else f" Classes: {', '.join(names)}."
     text = f"`--variant {variant}`, {STEPS} steps, `{what.generator}`; under each the class and its probability.{said}"
+    text += WEAK if variant == "ppgn-x" else ""
     text += FOREIGN if key == "squeezenet" else ""
     return Made(
         f"{SHORT[variant]}, {what.title}", text, contact_sheet(enlarged(tiles, SIDE), captions, len(what.classes))
