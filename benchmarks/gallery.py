@@ -148,11 +148,12 @@ def projection() -> Made:
 
 def beside(depth: str) -> Made:
     """Two networks."""
-    columns = compare.side_by_side([network(), load("imagenette-robust")], photograph(), "deconv", depth)
+    method = "guided" if depth == "class" else "deconv"  # a deconvnet's signal dies on SqueezeNet's way from a class
+    columns = compare.side_by_side([network(), load("imagenette-robust")], photograph(), method, depth)
     panes = [("picture", central(photograph()))]
     panes += [(f"{c.model}, {c.unit.layer if c.unit else ''} {c.unit.channel if c.unit else ''}",
                display.relevance(c.attribution.values)) for c in columns if c.attribution]  # fmt: skip
-    text = "Deconvnet of the strongest unit of two networks."
+    text = f"{METHODS[method].label} of the strongest unit of two networks."
     return Made(f"Side by side, {depth}", text, sheets.beside(panes))
 
 
