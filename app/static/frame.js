@@ -5,6 +5,7 @@ import { byId, throttle } from "./text.js"
 let pages = {} // name -> module: start(ask), ready(models), take(name, text), seen(on), query(), actions
 let here = byId("page").dataset.here
 let ask = () => {}
+let read = false // all pages have read the address
 
 export const shown = () => here
 export const current = () => pages[here]
@@ -14,6 +15,7 @@ export function start(modules, send) {
   pages = modules
   ask = send
   for (const [name, page] of Object.entries(pages)) page.start((intent) => send({ page: name, ...intent }))
+  read = true
   for (const tab of document.querySelectorAll(".tab")) tab.addEventListener("click", press)
   byId("page").querySelector(".tabs").addEventListener("keydown", walk)
   addEventListener("popstate", () => go(new URLSearchParams(location.search).get("page") ?? Object.keys(pages)[0], false))
@@ -61,8 +63,9 @@ function mark() {
   }
 }
 
-/** Brings the address up to date at once. */
+/** Brings the address up to date at once; while pages still read it, it stays as it is. */
 export function write() {
+  if (!read) return
   const first = here === Object.keys(pages)[0]
   const parts = [first ? "" : `page=${here}`, current().query()].filter(Boolean)
   history.replaceState(null, "", parts.length ? `?${parts.join("&")}` : location.pathname)

@@ -126,13 +126,18 @@ def test_a_folder_that_is_no_generator_or_a_damaged_one_is_refused(tmp_path: Pat
     card = json.loads((tmp_path / files.CARD).read_text())
     for key, value, words in (
         ("code_shape", [13], "codes are"), ("decoder", {"hidden": 8, "width": 16}, "decoder does not fit"),
-        ("encoder", {}, "card cannot be used"), ("denoisers", ["denoiser"], "denoiser does not fit"),
+        ("encoder", {}, "card cannot be used"), ("encoder", {**card["encoder"], "arch": "none"}, "card cannot be used"),
+        ("denoisers", ["denoiser"], "denoiser does not fit"),
     ):  # fmt: skip
         (tmp_path / files.CARD).write_text(json.dumps({**card, key: value}))
         with pytest.raises(GeneratorError, match=words):
             files.load(tmp_path)
     with pytest.raises(GeneratorError, match="no generator in this folder"):
         files.load(tmp_path / "nowhere")
+    (tmp_path / files.CARD).write_text(json.dumps(card))
+    (tmp_path / files.WEIGHTS).write_bytes(b"weights")
+    with pytest.raises(GeneratorError):
+        files.load(tmp_path)
 
 
 def test_statistics_are_of_each_unit() -> None:

@@ -202,7 +202,7 @@ def test_collections_that_are_none(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "no.zip", "w") as archive:
         archive.writestr("a.txt", "x")
     for name, text in (("empty", "no pictures"), ("none", "not there"), ("text.txt", "no folder or zip"),
-                       ("broken.zip", "no folder or zip"), ("no.zip", "no pictures")):  # fmt: skip
+                       ("broken.zip", "incomplete or damaged"), ("no.zip", "no pictures")):  # fmt: skip
         with pytest.raises(PictureError, match=text):
             collect(tmp_path / name)
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import save as packed
 
-from vizcore.errors import GeneratorError
+from vizcore.errors import GeneratorError, ModelError
 from vizcore.export import write_atomically
 from vizcore.generate.generator import Autoencoder, Axes, CodeStats
 from vizcore.generate.nets import CodeDenoiser, Decoder, ImageDenoiser
@@ -70,17 +70,20 @@ def load(folder: Path) -> Autoencoder:
         GeneratorError: card or weights are missing or damaged, or do not fit each other.
     """
     card = _read(folder / CARD)
-    state = read_state(folder / WEIGHTS)
+    try:
+        state = read_state(folder / WEIGHTS)
+    except ModelError as error:
+        raise GeneratorError(error.message, error.hint) from None
     try:
         encoder_card = cards.from_dict(card["encoder"])
         layer, shape = str(card["layer"]), tuple(int(side) for side in card["code_shape"])
         options = {key: int(card["decoder"][key]) for key in ("hidden", "width")}
         denoisers = [str(part) for part in card.get("denoisers", [])]
-    except (KeyError, TypeError, ValueError):
+        network = architectures.build(encoder_card.arch, encoder_card.arch_options, quick=True)
+    except (KeyError, TypeError, ValueError, ModelError):
         raise GeneratorError(
             "The generator's card cannot be used.", "See models/digits-generator for an example."
         ) from None
-    network = architectures.build(encoder_card.arch, encoder_card.arch_options, quick=True)
     _fill(network, state, "encoder")
     stats = CodeStats(*(_tensor(state, f"stats.{key}") for key in _STATS))
     if tuple(stats.mean.shape) != shape:
