@@ -410,6 +410,13 @@ def test_it_goes_on_with_the_same_pictures_only(
         assert checkpoint.read_bytes() == before
         shutil.rmtree(folder)
         aside.rename(folder)
+    with monkeypatch.context() as patch:
+
+        def short(*_: object) -> None:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+        patch.setattr("vizcore.train.runner.Runner._begin", short)
+        assert "damaged" not in run(*command, code=2)["error"]["message"]
     for nonsense in ([1], {"module": {}}, {"runner": {}, "module": {}}):
         torch.save(nonsense, checkpoint)
         assert "checkpoint in this folder is damaged" in run(*command, code=2)["error"]["message"]

@@ -18,6 +18,7 @@ import torch
 
 import vizcore
 from vizcore.errors import TrainingError
+from vizcore.memory import is_out_of_memory
 from vizcore.train import changes, design, evaluate, orders
 from vizcore.train import recipe as recipes
 from vizcore.train.data import Dataset, Part, Progress, fingerprint, open_dataset, split
@@ -91,8 +92,8 @@ class Runner:
         try:
             self.failed[:] = [Failed(**item) for item in extra.get("failed", ())]
             self._begin(checkpoint)
-        except (KeyError, TypeError, ValueError, RuntimeError):
-            if checkpoint is None:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            if checkpoint is None or is_out_of_memory(error):  # the latter is no reason to begin anew
                 raise
             raise damaged() from None
         self.resumed = len(self.training.epochs)
