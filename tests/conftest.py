@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from vizcore.cli import main
 
@@ -19,6 +20,14 @@ Run = Callable[..., dict[str, Any]]
 def pytest_configure() -> None:
     """Let Ctrl-C mean what it means: a shell's background jobs ignore it, and so would the processes of the tests."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a GPU where there is none."""
+    if not torch.cuda.is_available():
+        away = [item for item in items if item.get_closest_marker("gpu")]
+        config.hook.pytest_deselected(items=away)
+        items[:] = [item for item in items if item not in away]
 
 
 @pytest.fixture(scope="session")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.vision_transformer import VisionTransformer
 
 from tests.tiny import network, tiny_spec
 from vizcore.arithmetic import choose_precision
-from vizcore.ascent import Frame, ascend, score
+from vizcore.ascent import RESCUE, Frame, ahead, ascend, score
 from vizcore.errors import LayerError, SpecError, VizcoreError
 from vizcore.layers import Cut
 from vizcore.spec import PRESETS, Knobs, RunSpec
@@ -114,6 +116,63 @@ def test_equal_specs_give_equal_bytes(preset: str) -> None:
     assert same(run(spec, exact=True), run(spec, exact=True))
     assert not same(run(spec, exact=True), run(spec.replace(seed=1), exact=True))
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("preset", ["Crisp", "Paper 4"])
+def test_steps_launched_ahead_of_their_frames_are_the_same_steps(preset: str) -> None:
+    spec = tiny_spec(preset=preset, precision="fp32")
+    ascent = ascend(spec, network(), exact=True)
+    ascent._window(spec.pad)
+    ascent.device = torch.device("cuda")  # in name only: its tensors stay where they are
+    seen = []
+    for frame in ahead(ascent):
+        seen.append((frame, ascent.step - frame.step))
+    frames = [frame for frame, _ in seen]
+    assert same(frames, run(spec, exact=True))
+    assert [lead for _, lead in seen[:-2]] == [2] * (len(seen) - 2)  # the next step has been launched
+
+
+class Asked(TorchDispatchMode):
+    """Notes every operation that needs a value from the device, for which a GPU would be waited for."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().split("::")[1].split(".")[0]
+        if name in self.WAITS:
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("parameterization", "objective"),
+    [("fourier", "channel"), ("pixel", "neuron(2, 4)"), ("maco", "layer"), ("cppn", "class"), ("fourier", "direction")],
+)
+@pytest.mark.parametrize(
+    "knobs",
+    [{"tv": 0.01, "l1": 0.01, "decay": 0.01, "blur": 0.5, "blur_every": 1, "noise": 0.1, "crops": 2},
+     {"policy": "progress", "small_norm": 20.0, "small_benefit": 10.0}],
+)  # fmt: skip
+def test_a_step_asks_a_gpu_for_nothing(parameterization: str, objective: str, knobs: dict[str, Any]) -> None:
+    """But for the first ones, in which units that are off are looked for, which has to be known to go on."""
+    spec = tiny_spec(
+        objective=objective, parameterization=parameterization, precision="fp32", steps=RESCUE + 4, start=0.05, **knobs
+    )
+    ascent = ascend(spec, network())
+    for _ in range(RESCUE + 1):
+        next(ascent)
+    ascent.device = torch.device("cuda")  # in name only
+    with Asked() as asked:
+        ascent.launch()
+    assert asked.found == []
+    ascent.device = CPU  # where asking costs nothing
+    with Asked() as asked:
+        ascent.launch()
+    assert asked.found
 
 
 @pytest.mark.parametrize("preset", ["Crisp", "Classic", "Paper 4"])

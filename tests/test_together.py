@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tests.tiny import network, tiny_spec
+from vizcore import together
 from vizcore.ascent import Ascent, Frame, ascend
 from vizcore.images import Pixels
 from vizcore.layers import Cut
 from vizcore.spec import Knobs
-from vizcore.together import lockstep
 from vizcore.zoo.load import Network
 
 
@@ -46,15 +46,19 @@ def trio(net: Network, counted: bool = True, **values: Any) -> tuple[list[Ascent
     return runs, cut
 
 
+def lockstep(runs: list[Ascent]) -> list[Frame | Exception | None]:
+    return [outcome() if callable(outcome) else outcome for outcome in together.lockstep(runs)]
+
+
 def steps_of(runs: list[Ascent], count: int) -> list[list[Frame | Exception | None]]:
     return [lockstep(runs) for _ in range(count)]
 
 
 @pytest.mark.parametrize("parameterization", ["fourier", "pixel"])
 def test_each_run_gets_what_it_gets_alone(parameterization: str) -> None:
-    together, cut = trio(network(), parameterization=parameterization)
+    runs, cut = trio(network(), parameterization=parameterization)
     alone, _ = trio(network(), parameterization=parameterization)
-    for row, outcomes in enumerate(zip(*steps_of(together, 7), strict=True)):
+    for row, outcomes in enumerate(zip(*steps_of(runs, 7), strict=True)):
         expected = [*alone[row], None, None, None][:7]
         for found, wanted in zip(outcomes, expected, strict=True):
             assert (found is None) == (wanted is None)
@@ -67,11 +71,11 @@ def test_each_run_gets_what_it_gets_alone(parameterization: str) -> None:
 
 
 def test_turned_knobs_act_in_their_own_run_only() -> None:
-    together, _ = trio(network())
+    shared, _ = trio(network())
     alone, _ = trio(network())
-    for runs in (together, alone):
+    for runs in (shared, alone):
         runs[0].knobs.set(2, "rate", 0.5)
-    left = [outcome.scores for outcome in (lockstep(together)[0] for _ in range(5)) if isinstance(outcome, Frame)]
+    left = [outcome.scores for outcome in (lockstep(shared)[0] for _ in range(5)) if isinstance(outcome, Frame)]
     right = [next(alone[0]).scores for _ in range(5)]
     np.testing.assert_allclose(left, right, rtol=1e-4)
     plain, _ = trio(network())

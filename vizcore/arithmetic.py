@@ -1,12 +1,13 @@
-"""Precision, memory format and threads: how a device likes to compute, or how bytes repeat."""
+"""Precision, memory format, copies and threads: how a device likes to compute, or how bytes repeat."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def choose_precision(wanted: str, device: torch.device, exact: bool) -> str:
@@ -42,6 +43,28 @@ def like(module: nn.Module, device: torch.device) -> None:
 def arithmetic(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """Within this context a network computes in ``precision``."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
+
+def sent(values: np.ndarray, device: torch.device) -> Tensor:
+    """An array on the device; a GPU that is still at work is not waited for."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def arriving(values: Tensor) -> Callable[[], np.ndarray]:
+    """Begin to bring a tensor to the host; what is returned gives it, and waits for a GPU only when it is called."""
+    if values.device.type != "cuda":
+        found = values.cpu().numpy()
+        return lambda: found
+    here = values.to("cpu", non_blocking=True)  # into page-locked memory
+    there = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+    there.record()
+
+    def wait() -> np.ndarray:
+        there.synchronize()
+        return here.numpy()
+
+    return wait
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from vizcore import objectives, penalties, transforms
 from vizcore.aims import Aim, scaled
-from vizcore.arithmetic import arithmetic, choose_precision, like, repeatable
+from vizcore.arithmetic import arithmetic, arriving, choose_precision, like, repeatable, sent
 from vizcore.cppn import Painter
 from vizcore.errors import SpecError
 from vizcore.folding import fold
@@ -89,6 +89,9 @@ class Pass:
 
 Answer = tuple[Tensor, Tensor]
 """Of a :class:`Pass`: gradient of the loss by the pictures ``[N, C, H, W]``, and scores ``[N]``."""
+
+Coming = Callable[[], Frame]
+"""A step that the device has been told to take: calling it waits for its frame.  To be called in the order of steps."""
 
 T = TypeVar("T")
 Asking = Generator[Pass, Answer, T]
@@ -196,11 +199,18 @@ class Ascent(Iterator[Frame]):
 
     def __next__(self) -> Frame:
         """The next frame; raises StopIteration after frame ``steps``, until the knob ``steps`` is raised."""
-        with repeatable(self.device) if self._exact else contextlib.nullcontext():
-            frame = self._alone(self.asking())
-        if frame is None:
+        coming = self.launch()
+        if coming is None:
             raise StopIteration
-        return frame
+        return coming()
+
+    def launch(self) -> Coming | None:
+        """Tell the device to take the next step, and do not wait for it; None at the end.
+
+        Who launches a step before asking for the frame of the last one (:func:`ahead`) keeps a GPU busy.
+        """
+        with repeatable(self.device) if self._exact else contextlib.nullcontext():
+            return self._alone(self.asking())
 
     def _alone(self, asking: Asking[T]) -> T:
         try:
@@ -211,7 +221,7 @@ class Ascent(Iterator[Frame]):
             value: T = end.value
             return value
 
-    def asking(self) -> Asking[Frame | None]:
+    def asking(self) -> Asking[Coming | None]:
         """The next step as a generator of its passes through the network; returns its frame, or None at the end."""
         begin = time.perf_counter()
         knobs = self.knobs.at(self._step)
@@ -225,14 +235,24 @@ class Ascent(Iterator[Frame]):
         images = in_bytes(look.picture) if self._keep(step) else None
         if not self._open:
             self._update(look, knobs)
-        # The only wait for the device, after all work of the step has been handed to it.
-        scores, norms = torch.stack([look.scores, look.norms]).cpu().numpy()
-        pixels = images.cpu().numpy() if images is not None else None
-        status = self._judge(step, scores, norms)
-        return Frame(step, pixels, scores, norms, time.perf_counter() - begin, status)
+        numbers = arriving(torch.stack([look.scores, look.norms]))
+        pixels = arriving(images) if images is not None else None
+        launched = time.perf_counter() - begin
+
+        def frame() -> Frame:  # the only wait for the device
+            asked = time.perf_counter()
+            scores, norms = numbers()
+            status = self._judge(step, scores, norms)
+            shown = pixels() if pixels is not None else None
+            return Frame(step, shown, scores, norms, launched + time.perf_counter() - asked, status)
+
+        return frame
 
     def checkpoint(self) -> dict[str, np.ndarray]:
-        """Copies of all that :func:`ascend` needs, beside spec and knobs, to go on from :attr:`step` bit for bit."""
+        """Copies of all that :func:`ascend` needs, beside spec and knobs, to go on from :attr:`step` bit for bit.
+
+        To be taken when no launched step is on its way.
+        """
         arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._tensors().items()}
         begin = self._optimizer.begin if isinstance(self._optimizer, Adam) else 0
         later = {"adam_begin": np.array(begin)} if begin else {}
@@ -286,7 +306,7 @@ class Ascent(Iterator[Frame]):
         seen = picture.detach()
         slopes, scores = yield Pass(seen if len(rows) == len(seen) else seen[rows], rows, knobs, redirected)
         if len(rows) < len(seen):
-            slopes = torch.zeros_like(seen).index_copy_(0, torch.tensor(rows, device=self.device), slopes)
+            slopes = torch.zeros_like(seen).index_copy_(0, sent(np.array(rows), self.device), slopes)
         wanted = [self._image.parameter, canvas] if penalties.needs_canvas_gradient(knobs) else [self._image.parameter]
         gradients = list(torch.autograd.grad(picture, wanted, slopes))
         norms = torch.linalg.vector_norm(gradients[0].flatten(1), dim=1)
@@ -400,6 +420,21 @@ class Ascent(Iterator[Frame]):
         finite = np.isfinite(scores) & np.isfinite(norms)
         names = np.select([~finite, dead, norms == 0], ["nan", "dead", "zero gradient"], "ok")
         return tuple(str(name) for name in names)
+
+
+def ahead(ascent: Ascent) -> Iterator[Frame]:
+    """The frames of an ascent, each given when a GPU is at the next step already; elsewhere as they come.
+
+    The state of the ascent may then be one step ahead of the frame, so knobs and checkpoints are not for its users.
+    """
+    if ascent.device.type != "cuda":
+        yield from ascent
+        return
+    coming = ascent.launch()
+    while coming is not None:
+        following = ascent.launch()
+        yield coming()
+        coming = following
 
 
 @dataclass

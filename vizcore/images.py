@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vizcore.arithmetic import sent
 from vizcore.cppn import Painter
 from vizcore.maco import Phases
 from vizcore.rng import START, stream
@@ -144,7 +145,7 @@ class Fourier:
     def blur(self, sigma: float) -> None:
         """Smooth the canvas by a Gaussian of ``sigma`` px, exactly and periodically: by its transfer function."""
         transfer = np.exp(-2 * (np.pi * sigma * self._frequency) ** 2)
-        self.parameter.mul_(torch.tensor(transfer, dtype=torch.float32, device=self.parameter.device)[..., None])
+        self.parameter.mul_(sent(transfer.astype(np.float32), self.parameter.device)[..., None])
 
 
 Image = Pixels | Fourier | Phases | Painter

@@ -17,7 +17,7 @@ from vizcore.arithmetic import arithmetic
 from vizcore.rectifiers import Redirected
 
 if TYPE_CHECKING:
-    from vizcore.ascent import Answer, Ascent, Asking, Frame, Pass
+    from vizcore.ascent import Answer, Ascent, Asking, Coming, Pass
 
 
 def compute(asked: Sequence[tuple[Ascent, Pass]]) -> list[Answer]:
@@ -40,15 +40,15 @@ def compute(asked: Sequence[tuple[Ascent, Pass]]) -> list[Answer]:
     return list(zip(slopes, scores, strict=True))
 
 
-def lockstep(runs: Sequence[Ascent]) -> list[Frame | Exception | None]:
-    """One step of each run: its frame, None if it is at its end, or what went wrong in it alone.
+def lockstep(runs: Sequence[Ascent]) -> list[Coming | Exception | None]:
+    """One step of each run: its frame-to-be, None if it is at its end, or what went wrong in it alone.
 
     One run, or runs that cannot share, take their steps one after the other.
     """
     if len(runs) == 1:
         return [_outcome(runs[0])]
-    asking: list[Asking[Frame | None]] = [run.asking() for run in runs]
-    outcomes: list[Frame | Exception | None] = [None] * len(runs)
+    asking: list[Asking[Coming | None]] = [run.asking() for run in runs]
+    outcomes: list[Coming | Exception | None] = [None] * len(runs)
     waiting: dict[int, Pass] = {}
 
     def go_on(index: int, answer: Answer | None) -> None:
@@ -75,9 +75,9 @@ def lockstep(runs: Sequence[Ascent]) -> list[Frame | Exception | None]:
     return outcomes
 
 
-def _outcome(run: Ascent) -> Frame | Exception | None:
+def _outcome(run: Ascent) -> Coming | Exception | None:
     try:
-        return next(run, None)
+        return run.launch()
     except Exception as error:
         return error
 

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vizcore.arithmetic import sent
 from vizcore.rng import CROPS, NOISE, stream
 
 
@@ -55,7 +56,7 @@ def move(x: Tensor, moves: Moves, pad: int = 0, part: tuple[slice, slice] | None
         moved = _crop(x, moves.shift, pad)
         return moved if part is None else moved[:, :, part[0], part[1]]
     size = (x.shape[2] + 2 * pad, x.shape[3] + 2 * pad)
-    grid = _grid(torch.from_numpy(_affine(moves, x.shape[2:], size)).to(x.device), *size)
+    grid = _grid(sent(_affine(moves, x.shape[2:], size), x.device), *size)
     if part is not None:
         return _sample(x, grid[:, part[0], part[1]])
     strips = _strips(len(x), size[0]) if x.device.type == "cpu" else 1
@@ -76,14 +77,14 @@ def crop(x: Tensor, seed: int, step: int, channels: Sequence[int], count: int, s
     theta = np.zeros((len(u), 2, 3), np.float32)
     theta[:, 0, 0] = theta[:, 1, 1] = sides
     theta[:, :, 2] = (1 - sides)[:, None] * (2 * u[:, 1:] - 1)  # its middle (x, y); the picture fills [-1, 1]
-    grid = _grid(torch.from_numpy(theta).to(x.device), *x.shape[2:])
+    grid = _grid(sent(theta, x.device), *x.shape[2:])
     return _sample(x.repeat_interleave(count, 0), grid)
 
 
 def noise(x: Tensor, seed: int, step: int, channels: Sequence[int], deviation: float) -> Tensor:
     """``x`` ``[N, C, H, W]`` with normal noise of this deviation."""
     drawn = [stream(seed, channel, step, NOISE).standard_normal(tuple(x.shape[1:]), np.float32) for channel in channels]
-    return x + deviation * torch.from_numpy(np.stack(drawn)).to(x.device)
+    return x + deviation * sent(np.stack(drawn), x.device)
 
 
 def side_at(step: int, steps: int, first: float, last: float) -> float:

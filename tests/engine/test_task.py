@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from engine_helpers import tiny
 
-from vizcore.ascent import Frame
+from vizcore.ascent import Coming, Frame
 from vizcore.engine import task as module
 from vizcore.engine.failures import logger
 from vizcore.engine.protocol import RunState
@@ -25,7 +25,8 @@ class Course:
     """Stands in for an ascent: a picture that is NaN one step after a rate above the limit."""
 
     precision, note = "fp32", ""
-    fails: dict[int, Exception] = {}
+    fails: dict[int, Exception] = {}  # when steps are launched
+    late: dict[int, Exception] = {}  # when their frames are waited for
 
     def __init__(self, spec: RunSpec, network: Any, knobs: Knobs | None = None, *, state: Any = None, **_: Any) -> None:
         self.spec, self.knobs = spec, knobs or Knobs(spec)
@@ -36,16 +37,28 @@ class Course:
         return self
 
     def __next__(self) -> Frame:
+        coming = self.launch()
+        if coming is None:
+            raise StopIteration
+        return coming()
+
+    def launch(self) -> Coming | None:
         if self.step in self.fails:
             raise self.fails[self.step]
         step, values = self.step, self.value.copy()
         if step > int(self.knobs.at(step)["steps"]):
-            raise StopIteration
+            return None
         self.value = values + (np.nan if float(self.knobs.at(step)["rate"]) > LIMIT else 1)
         self.step += 1
         status = ("nan" if np.isnan(values[0, 0]) else "ok",) * 2
         images = np.full((2, 32, 32, 1), step % 255, np.uint8)
-        return Frame(step, images, values[:, 0].astype("f4"), np.ones(2, "f4"), 0.001, status)
+
+        def frame() -> Frame:
+            if step in self.late:
+                raise self.late[step]
+            return Frame(step, images, values[:, 0].astype("f4"), np.ones(2, "f4"), 0.001, status)
+
+        return frame
 
     def checkpoint(self) -> dict[str, np.ndarray]:
         return {"step": np.array(self.step), "parameter": self.value.copy()}
@@ -60,6 +73,7 @@ def told() -> list[RunState]:
 def bench(told: list[RunState], tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(module, "ascend", Course)
     monkeypatch.setattr(Course, "fails", {})
+    monkeypatch.setattr(Course, "late", {})
     library = Library(tmp_path)
     return Bench(library, "cpu", False, told.append, logger(library.home))
 
@@ -169,3 +183,73 @@ def test_a_failed_run_can_be_tried_again(bench: Bench) -> None:
     task.release()
     with bench.library.open(task.run) as reader:
         assert list(reader.scores()[0]) == list(range(31))
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device is told of a step before the frame of the one before it is waited for, as a GPU is."""
+    monkeypatch.setattr(module, "AHEAD", {"cpu": 1})
+
+
+def frames_of(bench: Bench, run: str) -> tuple[list[int], np.ndarray]:
+    with bench.library.open(run) as reader:
+        steps, scores, _ = reader.scores()
+    return list(steps), scores
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_step_on_its_way_is_taken_before_a_pause_is_answered(bench: Bench) -> None:
+    task = begin(bench, steps=30)
+    play(task, 10)
+    assert (task.step, task.next_step) == (9, 11)  # 10 is on its way
+    assert task.pause() == 10
+    task.advance(2, lambda step: None)
+    play(task)
+    assert (task.step, task.next_step) == (12, 13)  # a paused run takes as many steps as were asked for
+    task.go()
+    play(task)
+    assert task.state == "done"
+    task.release()
+    steps, scores = frames_of(bench, task.run)
+    assert steps == list(range(31))
+    assert scores[:, 0] == pytest.approx(range(31))
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_checkpoint_waits_for_the_frames_before_it(bench: Bench) -> None:
+    task = begin(bench, steps=300)
+    play(task, 200)
+    with bench.library.open(task.run) as reader:
+        task.flush()
+        last, known = reader.checkpoints()[-1], list(reader.scores()[0])
+    assert last > 0
+    assert known[:last] == list(range(last))
+    task.release()
+    assert frames_of(bench, task.run)[0] == list(range(201))
+
+
+@pytest.mark.usefixtures("eager")
+def test_nan_drops_the_step_behind_it(bench: Bench) -> None:
+    task = begin(bench, steps=60, rate=0.02)
+    play(task, 20)
+    assert task.knob("rate", 0.09) == 21
+    play(task)
+    assert task.state == "done"
+    task.release()
+    steps, scores = frames_of(bench, task.run)
+    assert steps == list(range(61))
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.usefixtures("eager")
+def test_an_error_that_comes_with_a_frame_ends_its_run_and_keeps_what_came_before(bench: Bench) -> None:
+    task, other = begin(bench, steps=30), begin(bench, steps=30)
+    Course.late = {7: RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has")}
+    play(task)
+    Course.late = {}
+    play(other)
+    assert (task.state, other.state) == ("failed", "done")
+    assert task.error is not None
+    assert "20.0 GB more" in task.error.message
+    assert frames_of(bench, task.run)[0] == list(range(7))
+    assert frames_of(bench, other.run)[0] == list(range(31))

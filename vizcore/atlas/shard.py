@@ -152,7 +152,7 @@ def _render(
 
     from vizcore import export
     from vizcore.arithmetic import repeatable
-    from vizcore.ascent import ascend, score
+    from vizcore.ascent import ahead, ascend, score
     from vizcore.engine import devices
 
     head = work.head
@@ -162,7 +162,7 @@ def _render(
     ascent = ascend(spec, network, device=work.device, exact=head.exact, keep=lambda step: step in on_the_way)
     kept: dict[int, Any] = {}
     last = None
-    for last in ascent:
+    for last in ahead(ascent):
         if last.images is not None:
             kept[last.step] = last.images
     if last is None or last.images is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vizcore.ascent import Ascent, Frame, ascend
+from vizcore.ascent import Ascent, Coming, Frame, ascend
 from vizcore.engine.devices import environment, memory
 from vizcore.engine.failures import explain
 from vizcore.engine.protocol import GRACE, STATUS_EVERY, RunState
@@ -26,6 +26,7 @@ from vizcore.zoo.load import Network
 
 ROLLBACKS = 3  # times that a run of NaN is tried again at half the rate
 FLUSH_SECONDS = 2.0
+AHEAD = {"cuda": 1}  # steps of a run that a device is told of before the frame of the one before them is waited for
 Reply = Callable[[int], None]
 Arrays = dict[str, np.ndarray]
 
@@ -69,6 +70,7 @@ class Task:
         self._ascent: Ascent | None = None
         self._network: Network | None = None
         self._writer: RunWriter | None = None
+        self._coming: deque[Coming] = deque()  # steps that are on their way
         self._good: tuple[int, Arrays] | None = None  # the last finite checkpoint
         self._saved = -1  # step of the last checkpoint in the file
         self._rollbacks = 0
@@ -193,6 +195,7 @@ class Task:
         """Let go of tensors and file; what is not in the file yet is written first."""
         if self._ascent is not None and self.state not in ("failed", "interrupted"):
             self._checkpoint(save=True)
+        self._coming.clear()
         self._ascent = self._network = self._good = None
         writer, self._writer = self._writer, None
         if writer is not None:
@@ -217,6 +220,7 @@ class Task:
 
     def pause(self) -> int:
         """Take no further step; returns the last one."""
+        self._arrive()
         self._credit = 0
         self.pauses += 1
         self._answer_steps()
@@ -292,26 +296,39 @@ class Task:
         """Whether its next step can be taken together with that of ``other``."""
         return self._ascent is not None and other._ascent is not None and self._ascent.shares(other._ascent)
 
-    def _conclude(self, outcome: Frame | Exception | None) -> None:
-        problem: VizcoreError | None = None
-        if isinstance(outcome, Exception):
-            problem = explain(outcome, self._bench.log)
-        elif outcome is not None:
-            try:
-                self._take(outcome)
-            except Exception as error:
-                problem = explain(error, self._bench.log)
+    def _conclude(self, outcome: Coming | Exception | None) -> None:
+        left = 0
+        if outcome is not None and not isinstance(outcome, Exception):
+            self._coming.append(outcome)
+            if self.state == "running":  # a paused run that is to take some steps shows each
+                left = AHEAD.get(self._bench.device, 0)
+        if not self._arrive(left):
+            return
+        problem = explain(outcome, self._bench.log) if isinstance(outcome, Exception) else None
         ended, outcome = outcome is None, None
-        # Only here, outside the except block, is the memory of the failed step free.
         if problem is not None:
             self.fail(problem)
         elif ended:
             self._finish()
 
+    def _arrive(self, left: int = 0) -> bool:
+        """Take the frames that are on their way, but for the last ``left``; False if one of them ended the run."""
+        problem: VizcoreError | None = None
+        while len(self._coming) > left and problem is None:
+            try:
+                self._take(self._coming.popleft()())
+            except Exception as error:
+                problem = explain(error, self._bench.log)
+        # Only here, outside the except block, is the memory of the failed step free.
+        if problem is not None:
+            self.fail(problem)
+        return problem is None
+
     def fail(self, error: VizcoreError) -> None:
         """End in an error; the pictures so far stay."""
         self.error = error
         self._credit = 0
+        self._coming.clear()
         self._answer_steps()
         self._enter("failed")
         self.release()
@@ -356,6 +373,7 @@ class Task:
 
     def _checkpoint(self, save: bool) -> None:
         """Remember the present tensors if they are finite; in the file too if ``save``."""
+        self._arrive()  # so that the frames before this state are in the file before it
         if self._ascent is None or self._writer is None:
             return
         step = self._ascent.step
@@ -379,6 +397,7 @@ class Task:
                 "Lower the rate and the penalties, or use precision=fp32.",
             )
         self._rollbacks += 1
+        self._coming.clear()
         step, arrays = self._good
         log = self.knobs.log
         self.knobs = Knobs(self.spec, (entry for entry in log if entry[0] <= step))

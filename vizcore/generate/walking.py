@@ -24,7 +24,7 @@ from vizcore import assets, objectives, penalties
 from vizcore.aims import Aim
 from vizcore.aims import tensor as picture_tensor
 from vizcore.arithmetic import arithmetic
-from vizcore.ascent import Ascent, Asking, Frame, Pass, in_bytes
+from vizcore.ascent import Ascent, Asking, Coming, Frame, Pass, in_bytes
 from vizcore.errors import SpecError
 from vizcore.generate import names
 from vizcore.generate.condition import Eyes, Known, Verdict, judged
@@ -93,7 +93,7 @@ class Walking(Ascent):
         self.sampler.tune(self._walk(max(self._step - 1, 0)))  # a turn at this step is still to be noticed
         self.sampler.restore(self._step, {name: torch.from_numpy(np.array(value)) for name, value in state.items()})
 
-    def asking(self) -> Asking[Frame | None]:
+    def asking(self) -> Asking[Coming | None]:
         """The next step; its pass through the network is nobody else's."""
         yield from ()
         begin = time.perf_counter()
@@ -111,7 +111,8 @@ class Walking(Ascent):
         if not self._open:
             self._move(sample, gradient)
         status = self._status(sample, step, scores, norms)
-        return Frame(step, images, scores, norms, time.perf_counter() - begin, status)
+        frame = Frame(step, images, scores, norms, time.perf_counter() - begin, status)
+        return lambda: frame
 
     def _glance(self) -> tuple[Sample, Tensor]:
         self.sampler.tune(self._walk(self._step))
