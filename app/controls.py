@@ -39,11 +39,6 @@ _GROUPS = {
 }
 _SHOWN = (FIRST, *_GROUPS)  # those of dreams are on a page of their own
 CODES = "generator"  # the group, and the image, of codes
-IDLE = (
-    "size", "blur", "blur_every", "small_value", "small_norm", "small_benefit", "small_contribution", "decorrelate",
-    "fourier_decay", "start", "optimizer", "policy", "desired", "precision",
-)  # fmt: skip
-"""What does nothing to a code: its generator paints pictures of one size, and steps are the sampler's."""
 _TICKS = 10_000  # a slider with more positions than this cannot be aimed: a number field is made instead
 _DECADE = 100  # positions of a logarithmic slider per decade
 
@@ -263,8 +258,9 @@ class Controls:
     def _offer(self, codes: bool) -> None:
         """Only what acts on the image is seen."""
         self.codes.visible = codes
-        for name in IDLE:
-            self.parameters[name].widget.visible = not codes
+        for name, control in self.parameters.items():
+            if not PARAMS[name].codes:
+                control.widget.visible = not codes
 
     def offer_models(self, groups: Mapping[str, list[str]]) -> None:
         """The networks to choose from, by heading."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.peers.cases import weights
 from benchmarks.render import SHARED
 from benchmarks.report import Result, measured
 from vizcore import penalties
@@ -52,6 +53,7 @@ def networks() -> list[tuple[str, str, str, str | None]]:
         found.append(("SqueezeNet features.7", str(SQUEEZENET), "features.7", "squeezenet1_0"))
     else:
         print("step: the shared weights are not beside the checkout; SqueezeNet is left out")
+    found.append(("ResNet-50 layer2.3 (random weights)", str(weights("resnet50")), "layer2.3", "resnet50"))
     return found
 
 

@@ -29,6 +29,7 @@ class Param:
         unit: printed behind the value.
         group: ``"look"`` (shown first), ``"transforms"``, ``"penalties"`` or ``"image"`` (under Advanced).
         choices: what a choice may be.
+        codes: it acts where a generator's code is ascended, too: whose pictures have one size and steps of their own.
         help: one sentence, shown as a tooltip.
     """
 
@@ -45,6 +46,7 @@ class Param:
     hot: bool = False
     unit: str = ""
     choices: tuple[str, ...] = ()
+    codes: bool = True
 
     def coerce(self, value: object) -> Value:
         """``value`` as this parameter's type; raises :class:`SpecError` if it is none or out of range."""

@@ -50,8 +50,9 @@ class RunSpec:
     mask: str = ""  # the part of ``source`` that is known (white) where a generator paints the rest
 
     size: int = param(
-        128, "Size", "Height and width of the picture.", "look", minimum=16, maximum=512, step=16, unit="px"
-    )
+        128, "Size", "Height and width of the picture.", "look", minimum=16, maximum=512, step=16, unit="px",
+        codes=False,
+    )  # fmt: skip
     steps: int = param(
         256,
         "Steps",
@@ -108,26 +109,27 @@ class RunSpec:
     )  # fmt: skip
     blur: float = param(
         0.0, "Blur", "Width of the Gaussian that smooths the picture.", "penalties",
-        minimum=0, maximum=3, step=0.1, hot=True, unit="px",
+        minimum=0, maximum=3, step=0.1, hot=True, unit="px", codes=False,
     )  # fmt: skip
     blur_every: int = param(
-        4, "Blur every", "Steps from one blur to the next.", "penalties", minimum=1, maximum=16, step=1, hot=True
-    )
+        4, "Blur every", "Steps from one blur to the next.", "penalties", minimum=1, maximum=16, step=1, hot=True,
+        codes=False,
+    )  # fmt: skip
     small_value: float = param(
         0.0, "Small-value clip", "Sets this share of values, the smallest, to grey.", "penalties",
-        minimum=0, maximum=95, step=1, hot=True, unit="%",
+        minimum=0, maximum=95, step=1, hot=True, unit="%", codes=False,
     )  # fmt: skip
     small_norm: float = param(
         0.0, "Small-norm clip", "Sets this share of pixels, those of the smallest norm over colour, to grey.",
-        "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%",
+        "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%", codes=False,
     )  # fmt: skip
     small_benefit: float = param(
         0.0, "Small-benefit clip", "Sets this share of pixels, those that would help the score least as grey, to grey.",
-        "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%",
+        "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%", codes=False,
     )  # fmt: skip
     small_contribution: float = param(
         0.0, "Small-contribution clip", "Sets this share of pixels, those of least influence on the score, to grey.",
-        "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%",
+        "penalties", minimum=0, maximum=95, step=1, hot=True, unit="%", codes=False,
     )  # fmt: skip
     tv: float = param(
         0.0, "Total variation", "Weight of the penalty on differences between neighbours.", "penalties",
@@ -145,29 +147,31 @@ class RunSpec:
         "image", choices=("fourier", "pixel", "maco", "cppn", "generator"),
     )  # fmt: skip
     decorrelate: bool = param(
-        True, "Decorrelated colour", "Ascends in colours that are independent in photographs.", "image"
-    )
+        True, "Decorrelated colour", "Ascends in colours that are independent in photographs.", "image", codes=False,
+    )  # fmt: skip
     fourier_decay: float = param(
         1.0, "Fourier decay", "Damps high frequencies; 1 is the spectrum of photographs.", "image",
-        minimum=0, maximum=3, step=0.1,
+        minimum=0, maximum=3, step=0.1, codes=False,
     )  # fmt: skip
     start: float = param(
         0.01, "Start noise", "Deviation of the random start (pixels: of a range of 1).", "image",
-        minimum=0, maximum=1, step=0.01,
+        minimum=0, maximum=1, step=0.01, codes=False,
     )  # fmt: skip
     optimizer: str = param(
-        "adam", "Optimizer", "Adam, or plain ascent as in the paper.", "image", choices=("adam", "ascent")
-    )
+        "adam", "Optimizer", "Adam, or plain ascent as in the paper.", "image", choices=("adam", "ascent"),
+        codes=False,
+    )  # fmt: skip
     policy: str = param(
         "cosine",
         "Rate policy",
         "How the rate moves with the step.",
         "image",
         choices=("constant", "cosine", "progress"),
+        codes=False,
     )
     desired: float = param(
         2.0, "Desired progress", "Gain of score per step that the progress policy aims at.", "image",
-        minimum=0, maximum=1000, step=0.1, hot=True,
+        minimum=0, maximum=1000, step=0.1, hot=True, codes=False,
     )  # fmt: skip
     precision: str = param(
         "auto",
@@ -175,6 +179,7 @@ class RunSpec:
         "Arithmetic of the network; the picture is always fp32.",
         "image",
         choices=("auto", "fp32", "bf16"),
+        codes=False,
     )
 
     octaves: int = param(
@@ -312,7 +317,7 @@ PRESETS: dict[str, dict[str, Value]] = {
         **_PAPER, "policy": "progress", "rate": 1e8 * PIXEL, "desired": 2.0, "steps": 1000,
         "blur": 0.5, "blur_every": 4, "small_contribution": 90.0,
     },
-    "Vivid": {"rate": 0.07, "fourier_decay": 1.6, "decay": 0.005, "steps": 128},
+    "Vivid": {"rate": 0.15, "fourier_decay": 1.6, "decay": 0.01, "steps": 256},
     "MACO": {
         "parameterization": "maco", "rate": 0.25, "steps": 128, "jitter": 8, "scale": 0.0, "rotate": 0.0, "pad": 0,
         "decay": 0.0, "crops": 1, "crop_first": 100.0, "crop_last": 60.0, "noise": 0.03,
