@@ -317,7 +317,7 @@ PRESETS: dict[str, dict[str, Value]] = {
         **_PAPER, "policy": "progress", "rate": 1e8 * PIXEL, "desired": 2.0, "steps": 1000,
         "blur": 0.5, "blur_every": 4, "small_contribution": 90.0,
     },
-    "Vivid": {"rate": 0.15, "fourier_decay": 1.6, "decay": 0.01, "steps": 256},
+    "Vivid": {"rate": 0.09, "fourier_decay": 1.6, "decay": 0.007, "steps": 256},
     "MACO": {
         "parameterization": "maco", "rate": 0.25, "steps": 128, "jitter": 8, "scale": 0.0, "rotate": 0.0, "pad": 0,
         "decay": 0.0, "crops": 1, "crop_first": 100.0, "crop_last": 60.0, "noise": 0.03,
