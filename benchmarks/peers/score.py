@@ -23,7 +23,7 @@ from vizcore.zoo.load import load
 
 LUCENT = "torch-lucent"
 PRESETS = {"Vivid": 16, "Crisp": 4}  # and how many filters; Crisp, which holds back, is there to compare with
-LOOKS = 16  # at the score, evenly over the steps of a preset
+LOOKS = 32  # at the score, evenly over the steps of a preset
 SHEETS = Path(__file__).parents[2] / "docs"
 TILE = 96  # px, of a contact sheet
 
