@@ -23,11 +23,6 @@ def frames_of(spec: RunSpec, device: str) -> list[Frame]:
     return list(ascend(spec, network(), device=device))
 
 
-def wait() -> None:
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-
-
 @pytest.mark.parametrize("preset", ["Crisp", "Classic", "Vivid", "Paper 4"])
 @pytest.mark.parametrize("parameterization", ["fourier", "pixel", "maco", "cppn"])
 def test_a_gpu_finds_what_a_cpu_finds(preset: str, parameterization: str) -> None:
@@ -46,7 +41,7 @@ def test_a_step_does_not_wait_for_the_device(objective: str, knobs: dict[str, fl
     run: Ascent = ascend(spec, network(), device=DEVICE)
     for _ in range(RESCUE + 2):
         next(run)
-    wait()
+    torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")  # type: ignore[no-untyped-call]
     try:
         coming = [run.launch() for _ in range(4)]
@@ -78,20 +73,20 @@ def test_rows_that_do_not_fit_at_once_are_halved() -> None:
     net = load("imagenette-robust")
     spec = build("imagenette-robust", "block2", "0-63", size=224, steps=2)
     run = ascend(spec, net, device=DEVICE)
-    free, whole = torch.cuda.mem_get_info()
-    torch.cuda.empty_cache()
+    next(run)
     used = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    need = [next(run) for _ in range(2)] and torch.cuda.max_memory_allocated() - used
+    next(run)
+    need = torch.cuda.max_memory_allocated() - used
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + 0.6 * need) / whole)
+    _, whole = torch.cuda.mem_get_info()
+    torch.cuda.set_per_process_memory_fraction((used + 0.6 * need) / whole)
     try:
         frame = next(run)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert run.width < 64
     assert np.isfinite(frame.scores).all()
-    assert free > need
 
 
 def test_bf16_reaches_what_fp32_reaches() -> None:
