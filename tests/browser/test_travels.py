@@ -96,7 +96,7 @@ def test_the_address_brings_back_what_was_looked_at(visit: Open) -> None:
     here.page.get_by_test_id("tile-5").get_by_role("button").click()
     here.page.get_by_test_id("view-side").click()
     here.page.wait_for_function(
-        "() => [/b=[^&]+,3,4/, /step=9/, /filter=5/].every((part) => part.test(location.search))"
+        "() => [/b=[^&]+,3,4/, /view=side/, /step=9/, /filter=5/].every((part) => part.test(location.search))"
     )
     address = here.page.evaluate("location.search")
     asked = dict(urllib.parse.parse_qsl(address[1:]))
