@@ -74,3 +74,9 @@ def test_a_tool_that_fails_says_why_and_lives_on() -> None:
     failed, memory = map(json.loads, answers)
     assert "nowhere.safetensors" in failed["error"]
     assert memory["peak"] >= memory["before"] > 0
+
+
+def test_targets_are_for_the_layers_that_have_some() -> None:
+    kept = ["ResNet-50 layer2.3, 1 × 224 px", "SqueezeNet 1.0 features.7, 16 × 224 px"]
+    others = ["ResNet-50 layer2.3, 1 × 128 px", "ResNet-50 layer1.2, 1 × 224 px", "VGG-16 features.15, 16 × 224 px"]
+    assert list(tables.targeted(dict.fromkeys([*others, *kept]))) == kept

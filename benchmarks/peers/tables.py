@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.peers import plot
+from benchmarks.peers.cases import TARGETS, TITLES
 from benchmarks.peers.environments import ABSENT
 from benchmarks.peers.speed import Timing, ratios
 
@@ -63,7 +64,7 @@ def write(known: dict[str, Any]) -> None:
         blocks += [make(title, entry) for title, entry in known.get(kind, {}).items()]
     absent = [f"* {name} is not in the tables: {why}." for name, why in ABSENT.items()]
     report.replace("peers", "\n\n".join([*blocks, "\n".join(absent)]))
-    plot.draw(known)
+    plot.draw({**known, "speed": targeted(known.get("speed", {}))})
 
 
 def targets_table(known: dict[str, Any]) -> str:
@@ -78,7 +79,7 @@ def targets_table(known: dict[str, Any]) -> str:
 
     for title, entry in known.get("score", {}).items():
         add(f"{title}: torch-lucent's time to its score / Vivid's", _of(entry, "what", "Vivid")["ratio"], 20, "×")
-    for title, entry in known.get("speed", {}).items():
+    for title, entry in targeted(known.get("speed", {})).items():
         measured = {row["tool"]: row for row in entry["rows"] if not row["error"]}
         if {"vizcore, fp32", "torch-lucent", "torch-dreams"} <= measured.keys():
             amx = "" if entry["machine"]["amx"] else " (the target is for a CPU with AMX)"
@@ -94,6 +95,13 @@ def targets_table(known: dict[str, Any]) -> str:
                 f"{title.split(',')[0]}, 64 × 224 px: memory", _of(entry, "filters", 64)["whole"] / 1000, 4, "GB", False
             )
     return "\n".join(lines)
+
+
+def targeted(entries: dict[str, Any]) -> dict[str, Any]:
+    """Those of the cases for which something is aimed at."""
+    heads = tuple(f"{TITLES[arch]} {layer}, " for arch, layer in TARGETS)
+    sizes = {f"{count} × 224 px" for count in (1, 16)}
+    return {title: one for title, one in entries.items() if title.startswith(heads) and title.split(", ")[1] in sizes}
 
 
 def _of(entry: Row, name: str, value: object) -> Row:
