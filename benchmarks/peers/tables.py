@@ -99,9 +99,8 @@ def targets_table(known: dict[str, Any]) -> str:
 
 def targeted(entries: dict[str, Any]) -> dict[str, Any]:
     """Those of the cases for which something is aimed at."""
-    heads = tuple(f"{TITLES[arch]} {layer}, " for arch, layer in TARGETS)
-    sizes = {f"{count} × 224 px" for count in (1, 16)}
-    return {title: one for title, one in entries.items() if title.startswith(heads) and title.split(", ")[1] in sizes}
+    wanted = {f"{TITLES[arch]} {layer}, {count} × 224 px" for arch, layer in TARGETS for count in (1, 16)}
+    return {title: one for title, one in entries.items() if title in wanted}
 
 
 def _of(entry: Row, name: str, value: object) -> Row:

@@ -242,6 +242,19 @@ def test_nan_drops_the_step_behind_it(bench: Bench) -> None:
 
 
 @pytest.mark.usefixtures("eager")
+def test_nan_in_the_last_step_is_no_end(bench: Bench) -> None:
+    task = begin(bench, steps=30, rate=0.02)
+    play(task, 28)
+    assert task.knob("rate", 0.09) == 29  # whose update makes the last frame NaN, behind which nothing is launched
+    play(task)
+    assert task.state == "done"
+    task.release()
+    steps, scores = frames_of(bench, task.run)
+    assert steps == list(range(31))
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.usefixtures("eager")
 def test_an_error_that_comes_with_a_frame_ends_its_run_and_keeps_what_came_before(bench: Bench) -> None:
     task, other = begin(bench, steps=30), begin(bench, steps=30)
     Course.late = {7: RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has")}

@@ -250,6 +250,7 @@ class Task:
         A run that is being recomputed after a crash has knob turns ahead of it: a new one acts behind those.
         """
         self.used = time.monotonic()
+        self._arrive()
         step = max(self.next_step, self.knobs.log[-1][0] if self.knobs.log else 0)
         stored = self.knobs.set(step, name, value)
         self._checkpoint(save=step - self._saved >= 16)
@@ -302,7 +303,8 @@ class Task:
             self._coming.append(outcome)
             if self.state == "running":  # a paused run that is to take some steps shows each
                 left = AHEAD.get(self._bench.device, 0)
-        if not self._arrive(left):
+        ascent = self._ascent
+        if not self._arrive(left) or self._ascent is not ascent:  # it failed, or goes on from before a NaN
             return
         problem = explain(outcome, self._bench.log) if isinstance(outcome, Exception) else None
         ended, outcome = outcome is None, None
@@ -328,7 +330,6 @@ class Task:
         """End in an error; the pictures so far stay."""
         self.error = error
         self._credit = 0
-        self._coming.clear()
         self._answer_steps()
         self._enter("failed")
         self.release()
