@@ -103,7 +103,11 @@ class Control:
 
     def show(self, value: Value) -> None:
         """Set the widget without telling anybody."""
-        raw = to_position(self.meta, float(value)) if isinstance(self.widget, Slider) else value
+        raw: Any = value
+        if isinstance(self.widget, Slider):
+            if self.value == value:  # it stands there, if not at the same digit: a hand may be on it
+                return
+            raw = to_position(self.meta, float(value))
         if getattr(self.widget, self._attribute) == raw:
             return
         self._quiet = True

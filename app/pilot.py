@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -61,6 +61,7 @@ class Pilot:
         self._due = 0.0
         self._hot: dict[str, Value] = {}
         self._flights: dict[str, Future[Any]] = {}
+        self._sent: dict[str, list[Value]] = {}  # turns of this page that its run file did not have when last read
         self._turn = 0  # of the newest wish; answers to older ones are dropped
 
     # -- from nothing or an address ------------------------------------------------------------------------
@@ -224,10 +225,26 @@ class Pilot:
         self._cold[name] = value
         self._due = self._clock() + PAUSE
 
-    def follow(self, values: dict[str, Value]) -> None:
-        """Knobs that were turned from elsewhere; what is on its way from here wins."""
-        if self.wanted is not None:
-            self.wanted = self.wanted.replace(**{n: v for n, v in values.items() if n not in self._hot})
+    def follow(self, turns: Iterable[tuple[str, Value]]) -> bool:
+        """Take over what was turned elsewhere; what is on its way from here wins.
+
+        Args:
+            turns: what the log of the run has anew, in its order; turns of this page are among them.
+
+        Returns:
+            Whether anything was taken over.
+        """
+        theirs: dict[str, Value] = {}
+        for name, value in turns:
+            ours = self._sent.get(name, [])
+            if value in ours:
+                del ours[: ours.index(value) + 1]
+                theirs.pop(name, None)  # turned there before it was turned here
+            elif not ours and name not in self._hot:
+                theirs[name] = value
+        if theirs and self.wanted is not None:
+            self.wanted = self.wanted.replace(**theirs)
+        return bool(theirs)
 
     @property
     def layer_wanted(self) -> RunSpec:
@@ -306,7 +323,16 @@ class Pilot:
         for name in list(self._hot):
             flight = self._flights.get(name)
             if flight is None or flight.done():
-                self._flights[name] = self.pending.add(self.hub.engine.knob(self.run, name, self._hot.pop(name)))
+                self._send(self.run, name, self._hot.pop(name))
+
+    def _send(self, run: str, name: str, value: Value) -> None:
+        self._sent.setdefault(name, []).append(value)
+
+        def refused(error: BaseException) -> None:
+            self._sent.pop(name, None)
+            self._failed(error)
+
+        self._flights[name] = self.pending.add(self.hub.engine.knob(run, name, value), fail=refused)
 
     def _apply(self, changes: dict[str, Any]) -> None:
         assert self.wanted is not None
@@ -391,6 +417,7 @@ class Pilot:
 
     def _adopt(self, run: str, reader: RunReader, spec: RunSpec) -> None:
         self.run, self.reader, self.wanted = run, reader, spec
+        self._sent.clear()
         begun = turned(reader)
         self._hot = {name: getattr(spec, name) for name in HOT if getattr(spec, name) != begun[name]}
         self._watch()

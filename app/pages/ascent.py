@@ -187,10 +187,12 @@ class Ascent(Page):
         """Knobs that another page turned on the same run move here too."""
         log = reader.knobs()
         if len(log) > self._knobs and self.pilot.wanted is not None:
-            changes = {name: value for _, name, value in log[self._knobs :] if name in HOT}
+            turns = [(name, value) for _, name, value in log[self._knobs :] if name in HOT]
             self._knobs = len(log)
-            self.pilot.follow(changes)
-            self._show_controls()
+            if self.pilot.follow(turns):
+                self._show_controls()
+            else:
+                self._put_address()  # which tells the turns, too
 
     def _adopted(self) -> None:
         """Another run is shown, or more is known about it."""

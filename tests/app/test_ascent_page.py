@@ -312,6 +312,47 @@ def test_two_pages_on_one_run_follow_each_other(visit: Make) -> None:
     assert one.told("status")["state"] == "paused"
 
 
+def test_a_hand_on_a_knob_is_not_set_back_by_its_own_turns(visit: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = visit().arrive().go(turns=2)
+    run, engine = here.page.pilot.run, here.engine
+    assert run is not None
+    late: list[tuple[Future[Any], Any]] = []
+
+    def knob(run: str, name: str, value: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        late.append((future, lambda: future.set_result(type(engine).knob(engine, run, name, value).result())))
+        return future
+
+    def seen() -> tuple[Any, Any]:
+        return here.page.controls.parameters["jitter"].value, here.page.pilot.wanted.jitter
+
+    monkeypatch.setattr(engine, "knob", knob)
+    here.turn("jitter", 1)
+    here.go(0.03)
+    late[0][1]()  # the first turn is in the file, and the page has not read it
+    here.turn("jitter", 2)
+    here.go(0.5)
+    assert len(late) == 2
+    assert seen() == (2, 2)
+    type(engine).knob(engine, run, "jitter", 7).result()  # of another page, before the second turn gets there
+    here.go(0.5)
+    assert seen() == (2, 2)
+    late[1][1]()
+    here.go(0.5)
+    assert seen() == (2, 2)
+    type(engine).knob(engine, run, "jitter", 9).result()  # and after it
+    here.go(0.5)
+    assert seen() == (9, 9)
+    here.turn("jitter", 3)
+    here.go(0.5)
+    late[2][0].set_exception(EngineError("No.", "Ask again."))  # it never got there: what comes now is another's
+    here.go(0.1)
+    type(engine).knob(engine, run, "jitter", 3).result()
+    type(engine).knob(engine, run, "jitter", 4).result()
+    here.go(0.5)
+    assert seen() == (4, 4)
+
+
 def test_two_pages_without_address_have_a_run_each(visit: Make) -> None:
     one, two = visit().arrive(), visit().arrive()
     assert one.page.pilot.run != two.page.pilot.run

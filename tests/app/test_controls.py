@@ -112,6 +112,15 @@ def test_showing_tells_nobody(controls: Controls, asked: list[tuple[str, Any]]) 
     assert controls.parameters["rate"].value == 0.5
 
 
+def test_a_slider_is_not_moved_to_the_digits_of_the_value_it_stands_for(controls: Controls) -> None:
+    rate = controls.parameters["rate"]
+    rate.widget.value = -1.05  # 0.0891, whose exponent is -1.0501
+    controls.show_values({"rate": rate.value})
+    assert rate.widget.value == -1.05
+    controls.show_values({"rate": 0.0902})
+    assert rate.widget.value == pytest.approx(math.log10(0.0902))
+
+
 def test_changes_are_told(controls: Controls, asked: list[tuple[str, Any]]) -> None:
     controls.parameters["tv"].widget.value = controls.parameters["tv"].widget.start
     controls.parameters["tv"].widget.value = -2.0
