@@ -58,6 +58,19 @@ def test_speed_is_told_by_round() -> None:
     assert plot.bars([ours, theirs, failed]) == {"vizcore": 96, "a": 32}
 
 
+def test_the_overview_has_a_line_for_each_case_in_the_order_of_networks() -> None:
+    rows = tables.speed_rows([Timing("vizcore", [4.0, 6.0]), Timing("torch-lucent", [2.0, 2.0], memory=7)], 1)
+    failed = tables.speed_rows([Timing("vizcore", [1.0, 1.0]), Timing("torch-dreams", error="no")], 1)
+    entry = {"date": "2026-11-22", "machine": MACHINE}
+    text = tables.overview({
+        "VGG-16 features.8, 1 × 128 px": {**entry, "rows": failed},
+        "SqueezeNet 1.0 features.3, 1 × 128 px": {**entry, "rows": rows},
+    }).splitlines()  # fmt: skip
+    assert text[4] == "| SqueezeNet 1.0 features.3, 1 × 128 px | 5 |  |  | 2.5 |  |  | 0 MB | 7 MB |"
+    assert text[5] == "| VGG-16 features.8, 1 × 128 px | 1 |  |  |  | fails |  | 0 MB |  |"
+    assert text[2].count("|") == text[3].count("|") == text[4].count("|")
+
+
 @pytest.mark.parametrize(("ratio", "met"), [(25.0, "yes"), (15.0, "**no**")])
 def test_a_missed_target_is_written_as_missed(ratio: float, met: str) -> None:
     known = {"score": {"x": {"rows": [{"what": "Vivid", "ratio": ratio}]}}}

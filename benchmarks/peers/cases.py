@@ -25,6 +25,10 @@ TITLES = {
     "squeezenet1_0": "SqueezeNet 1.0", "resnet50": "ResNet-50", "vgg16": "VGG-16", "googlenet": "GoogLeNet",
     "alexnet": "AlexNet",
 }  # fmt: skip
+CELLS = [
+    (arch, layer, count, size) for arch, layers in LAYERS.items() for layer in layers for size in (128, 224)
+    for count in (1, 16)
+]  # fmt: skip
 TARGETS = (("squeezenet1_0", "features.7"), ("resnet50", "layer2.3"))
 
 
@@ -41,11 +45,16 @@ class Case:
     @property
     def title(self) -> str:
         """``"ResNet-50 layer2.3, 16 × 224 px"``."""
-        return f"{TITLES[self.arch]} {self.layer}, {len(self.channels)} × {self.size} px"
+        return title_of(self.arch, self.layer, len(self.channels), self.size)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
+
+
+def title_of(arch: str, layer: str, count: int, size: int) -> str:
+    """The title of a case."""
+    return f"{TITLES[arch]} {layer}, {count} × {size} px"
 
 
 def weights(arch: str) -> Path | None:
@@ -78,11 +87,7 @@ def case(arch: str, layer: str, count: int, size: int) -> Case | None:
 
 def cases(full: bool) -> Iterator[Case]:
     """The two target layers with 1 and 16 filters at 224 px; ``full``: every architecture, layer, count and size."""
-    wanted = (
-        [(arch, layer, count, size) for arch, layers in LAYERS.items() for layer in layers
-         for size in (128, 224) for count in (1, 16)]
-        if full else [(arch, layer, count, 224) for arch, layer in TARGETS for count in (1, 16)]
-    )  # fmt: skip
+    wanted = CELLS if full else [(arch, layer, count, 224) for arch, layer in TARGETS for count in (1, 16)]
     for arch, layer, count, size in wanted:
         found = case(arch, layer, count, size)
         if found is None:

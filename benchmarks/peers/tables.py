@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.peers import plot
-from benchmarks.peers.cases import TARGETS, TITLES
+from benchmarks.peers.cases import CELLS, TARGETS, title_of
 from benchmarks.peers.environments import ABSENT
-from benchmarks.peers.speed import Timing, ratios
+from benchmarks.peers.speed import RIVALS, Timing, ratios
 
 Row = dict[str, Any]
 
@@ -60,11 +60,16 @@ def write(known: dict[str, Any]) -> None:
         "memory": memory_table,
     }  # fmt: skip
     blocks = [targets_table(known)]
+    speeds = known.get("speed", {})
+    wanted = targeted(speeds)
     for kind, make in makers.items():
-        blocks += [make(title, entry) for title, entry in known.get(kind, {}).items()]
+        entries = wanted if kind == "speed" else known.get(kind, {})
+        blocks += [make(title, entry) for title, entry in entries.items()]
+        if kind == "speed" and (others := {title: one for title, one in speeds.items() if title not in wanted}):
+            blocks.append(overview(others))
     absent = [f"* {name} is not in the tables: {why}." for name, why in ABSENT.items()]
     report.replace("peers", "\n\n".join([*blocks, "\n".join(absent)]))
-    plot.draw({**known, "speed": targeted(known.get("speed", {}))})
+    plot.draw({**known, "speed": wanted})
 
 
 def targets_table(known: dict[str, Any]) -> str:
@@ -99,7 +104,7 @@ def targets_table(known: dict[str, Any]) -> str:
 
 def targeted(entries: dict[str, Any]) -> dict[str, Any]:
     """Those of the cases for which something is aimed at."""
-    wanted = {f"{TITLES[arch]} {layer}, {count} × 224 px" for arch, layer in TARGETS for count in (1, 16)}
+    wanted = {title_of(arch, layer, count, 224) for arch, layer in TARGETS for count in (1, 16)}
     return {title: one for title, one in entries.items() if title in wanted}
 
 
@@ -189,6 +194,29 @@ def speed_table(title: str, entry: Row) -> str:
             f"| {'' if row['tool'] == 'vizcore' else times} | {row['megabytes']:.0f} MB |"
         )
     return "\n".join(lines)
+
+
+def overview(entries: dict[str, Row]) -> str:
+    """The cases without a target, one line each, in the order of networks, layers, sizes and filters."""
+    order = [title_of(*cell) for cell in CELLS]
+    tools = [name for name, _, _ in RIVALS if name != "vizcore"]
+    lines = [
+        "**The other layers, sizes and numbers of filters**: steps/s of vizcore, how many times as fast it is as each "
+        "tool in the median round, and memory",
+        "",
+        f"| | vizcore | {' | '.join(tools)} | memory of vizcore | of torch-lucent |",
+        "|---" * (4 + len(tools)) + "|",
+    ]
+    for title in sorted(entries, key=lambda one: (order.index(one) if one in order else len(order), one)):
+        rows = {row["tool"]: row for row in entries[title]["rows"]}
+        made = {tool: row for tool, row in rows.items() if not row["error"]}
+        ratios = [f"{made[tool]['ratio']:.1f}" if tool in made else "fails" if tool in rows else "" for tool in tools]
+        memory = [f"{made[tool]['megabytes']:.0f} MB" if tool in made else "" for tool in ("vizcore", "torch-lucent")]
+        rate = f"{made['vizcore']['steps_per_second']:.3g}" if "vizcore" in made else "fails"
+        lines.append(f"| {' | '.join([title, rate, *ratios, *memory])} |")
+    days = sorted({entry["date"] for entry in entries.values()})
+    places = sorted({report.place(entry["machine"]) for entry in entries.values()})
+    return "\n".join([*lines, "", f"({' to '.join(days[:1] + days[1:][-1:])}, {'; '.join(places)})"])
 
 
 def where(entry: Row) -> str:
