@@ -11,6 +11,8 @@ from benchmarks.peers.environments import CACHE
 from benchmarks.render import SHARED
 
 SEED = 0  # of random weights
+# torchvision begins these with weights through which a signal fades, in GoogLeNet to 1e-13: all units would be off.
+FADING = ("googlenet", "alexnet")
 SQUEEZENET = SHARED / "weights" / "squeezenet1_0-imagenet.safetensors"
 
 # Early, middle and late layer of each architecture.
@@ -64,13 +66,20 @@ def weights(arch: str) -> Path | None:
     """
     if arch == "squeezenet1_0":
         return SQUEEZENET if SQUEEZENET.exists() else None
-    path = CACHE / "weights" / f"{arch}-random-{SEED}.safetensors"
+    path = CACHE / "weights" / f"{arch}-{'he' if arch in FADING else 'random'}-{SEED}.safetensors"
     if not path.exists():
+        import torch
         from safetensors.torch import save_file
+        from torch import nn
 
         from vizcore.zoo.load import load
 
         module = load(arch, weights="random", seed=SEED).module
+        if arch in FADING:
+            generator = torch.Generator().manual_seed(SEED)
+            for part in module.modules():
+                if isinstance(part, nn.Conv2d):
+                    nn.init.kaiming_normal_(part.weight, nonlinearity="relu", generator=generator)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".part")
         save_file({name: value.contiguous() for name, value in module.state_dict().items()}, beside)
