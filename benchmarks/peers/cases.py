@@ -32,6 +32,7 @@ CELLS = [
     for count in (1, 16)
 ]  # fmt: skip
 TARGETS = (("squeezenet1_0", "features.7"), ("resnet50", "layer2.3"))
+AIMED = [(arch, layer, count, 224) for arch, layer in TARGETS for count in (1, 16)]
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ def case(arch: str, layer: str, count: int, size: int) -> Case | None:
 
 def cases(full: bool) -> Iterator[Case]:
     """The two target layers with 1 and 16 filters at 224 px; ``full``: every architecture, layer, count and size."""
-    wanted = CELLS if full else [(arch, layer, count, 224) for arch, layer in TARGETS for count in (1, 16)]
-    for arch, layer, count, size in wanted:
+    for arch, layer, count, size in CELLS if full else AIMED:
         found = case(arch, layer, count, size)
         if found is None:
             print(f"peers: {TITLES[arch]} is left out, its weights are not beside the checkout")

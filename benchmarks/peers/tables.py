@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.peers import plot
-from benchmarks.peers.cases import CELLS, TARGETS, title_of
+from benchmarks.peers.cases import AIMED, CELLS, title_of
 from benchmarks.peers.environments import ABSENT
 from benchmarks.peers.speed import RIVALS, Timing, ratios
 
@@ -104,7 +104,7 @@ def targets_table(known: dict[str, Any]) -> str:
 
 def targeted(entries: dict[str, Any]) -> dict[str, Any]:
     """Those of the cases for which something is aimed at."""
-    wanted = {title_of(arch, layer, count, 224) for arch, layer in TARGETS for count in (1, 16)}
+    wanted = {title_of(*cell) for cell in AIMED}
     return {title: one for title, one in entries.items() if title in wanted}
 
 
@@ -198,7 +198,6 @@ def speed_table(title: str, entry: Row) -> str:
 
 def overview(entries: dict[str, Row]) -> str:
     """The cases without a target, one line each, in the order of networks, layers, sizes and filters."""
-    order = [title_of(*cell) for cell in CELLS]
     tools = [name for name, _, _ in RIVALS if name != "vizcore"]
     lines = [
         "**The other layers, sizes and numbers of filters**: steps/s of vizcore, how many times as fast it is as each "
@@ -207,7 +206,7 @@ def overview(entries: dict[str, Row]) -> str:
         f"| | vizcore | {' | '.join(tools)} | memory of vizcore | of torch-lucent |",
         "|---" * (4 + len(tools)) + "|",
     ]
-    for title in sorted(entries, key=lambda one: (order.index(one) if one in order else len(order), one)):
+    for title in (one for cell in CELLS if (one := title_of(*cell)) in entries):
         rows = {row["tool"]: row for row in entries[title]["rows"]}
         made = {tool: row for tool, row in rows.items() if not row["error"]}
         ratios = [f"{made[tool]['ratio']:.1f}" if tool in made else "fails" if tool in rows else "" for tool in tools]

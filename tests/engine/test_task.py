@@ -229,28 +229,16 @@ def test_a_checkpoint_waits_for_the_frames_before_it(bench: Bench) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_nan_drops_the_step_behind_it(bench: Bench) -> None:
-    task = begin(bench, steps=60, rate=0.02)
-    play(task, 20)
-    assert task.knob("rate", 0.09) == 21
+@pytest.mark.parametrize(("steps", "played"), [(60, 20), (30, 28)])  # a step is behind it; it is the last one
+def test_nan_drops_the_step_behind_it_and_is_no_end(bench: Bench, steps: int, played: int) -> None:
+    task = begin(bench, steps=steps, rate=0.02)
+    play(task, played)
+    assert task.knob("rate", 0.09) == played + 1  # whose update makes the frame behind it NaN
     play(task)
     assert task.state == "done"
     task.release()
-    steps, scores = frames_of(bench, task.run)
-    assert steps == list(range(61))
-    assert np.isfinite(scores).all()
-
-
-@pytest.mark.usefixtures("eager")
-def test_nan_in_the_last_step_is_no_end(bench: Bench) -> None:
-    task = begin(bench, steps=30, rate=0.02)
-    play(task, 28)
-    assert task.knob("rate", 0.09) == 29  # whose update makes the last frame NaN, behind which nothing is launched
-    play(task)
-    assert task.state == "done"
-    task.release()
-    steps, scores = frames_of(bench, task.run)
-    assert steps == list(range(31))
+    made, scores = frames_of(bench, task.run)
+    assert made == list(range(steps + 1))
     assert np.isfinite(scores).all()
 
 
